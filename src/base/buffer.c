@@ -49,7 +49,8 @@ int bpi_buffer_reserve(struct bpi_buffer *buffer, size_t size)
         buffer->end = used;
         return 0;
     }
-    size_t capacity = buffer->capacity < BUFFER_CAPACITY_MIN ? BUFFER_CAPACITY_MIN : buffer->capacity;
+    size_t capacity =
+        buffer->capacity < BUFFER_CAPACITY_MIN ? BUFFER_CAPACITY_MIN : buffer->capacity;
     while (capacity < wanted) {
         capacity *= 2;
     }

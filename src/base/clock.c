@@ -23,14 +23,7 @@ void bpi_clock_format(int64_t wall_us, char *text, size_t size)
     time_t seconds = (time_t)(wall_us / 1000000);
     struct tm parts;
     gmtime_r(&seconds, &parts);
-    snprintf(text,
-             size,
-             "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-             parts.tm_year + 1900,
-             parts.tm_mon + 1,
-             parts.tm_mday,
-             parts.tm_hour,
-             parts.tm_min,
-             parts.tm_sec,
+    snprintf(text, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
+             parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
              (int)(wall_us / 1000 % 1000));
 }
