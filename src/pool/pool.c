@@ -237,6 +237,22 @@ static struct bpi_pool_link *find_relogin(const struct bpi_pool *pool,
     return last;
 }
 
+/* An idle link of the waiter's own identity whose log-in has grown old: it is renewed (or, where the
+ * protocol can't, closed) before another one is opened beside it. */
+static struct bpi_pool_link *
+find_stale(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
+{
+    struct bpi_pool_link *link;
+    DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
+    {
+        if (!link->doomed && key_equal(&link->key, &waiter->key) &&
+            !login_is_fresh(pool, link, now_us)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
 /* The queues merged by arrival, without the capped classes. */
 struct cursor {
     struct bpi_pool_waiter *heads[BPI_CLASS_COUNT];
@@ -414,6 +430,11 @@ decide_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, unsigned lo
     struct bpi_pool_link *link = find_exact(pool, waiter, now_us);
     if (link != NULL) {
         return grant(pool, waiter, link, false, now_us);
+    }
+    link = find_stale(pool, waiter, now_us);
+    if (link != NULL) {
+        return waiter->relogin ? grant(pool, waiter, link, true, now_us)
+                               : close_link(pool, link, waiter->evicting ? NULL : waiter);
     }
     uint16_t endpoint = 0;
     /* A place that a check waits for is the check's. */
