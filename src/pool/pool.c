@@ -114,6 +114,46 @@ void bpi_pool_wait(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_use
     pool->waiters_count++;
 }
 
+void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
+{
+    BP_ASSERT(waiter->state == BPI_POOL_WAITER_GRANTED);
+    waiter->state = BPI_POOL_WAITER_QUEUED;
+    waiter->opening = NULL;
+    waiter->evicting = false;
+    waiter->kicked = false;
+    if (waiter->is_check) {
+        DL_PREPEND(pool->checks, waiter);
+    } else {
+        /* Others may have come back too: the queue stays in the order of arrival. */
+        struct bpi_pool_waiter *later;
+        DL_FOREACH(pool->queues[waiter->class_], later)
+        {
+            if (later->sequence > waiter->sequence) {
+                break;
+            }
+        }
+        DL_PREPEND_ELEM(pool->queues[waiter->class_], later, waiter);
+    }
+    pool->waiters_count++;
+}
+
+struct bpi_pool_waiter *bpi_pool_take_waiter(struct bpi_pool *pool, const struct bpi_pool_key *key)
+{
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        struct bpi_pool_waiter *waiter;
+        DL_FOREACH(pool->queues[i], waiter)
+        {
+            if (memcmp(waiter->key.identity, key->identity, sizeof(key->identity)) == 0) {
+                untie_waiter(pool, waiter);
+                queue_remove(pool, waiter);
+                waiter->state = BPI_POOL_WAITER_GRANTED;
+                return waiter;
+            }
+        }
+    }
+    return NULL;
+}
+
 bool bpi_pool_cancel(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
 {
     if (waiter->state == BPI_POOL_WAITER_GRANTED) {
@@ -301,12 +341,16 @@ anyone_fits_exactly(const struct bpi_pool *pool, const struct bpi_pool_link *lin
 }
 
 /* The endpoint that may be opened to and has the fewest links; false where there is none. */
-static bool find_endpoint(const struct bpi_pool *pool, bp_usec now_us, uint16_t *ret_endpoint)
+static bool find_endpoint(const struct bpi_pool *pool,
+                          const struct bpi_pool_waiter *waiter,
+                          bp_usec now_us,
+                          uint16_t *ret_endpoint)
 {
     bool found = false;
     for (unsigned i = 0; i < pool->endpoints_count; i++) {
         const struct bpi_pool_endpoint *endpoint = &pool->endpoints[i];
-        if (!endpoint->up || endpoint->open_after_us > now_us) {
+        if (!endpoint->up || endpoint->open_after_us > now_us ||
+            (waiter->protocol_bit != 0 && (endpoint->protocols & waiter->protocol_bit) == 0)) {
             continue;
         }
         if (!found || endpoint->open_count < pool->endpoints[*ret_endpoint].open_count) {
@@ -404,7 +448,7 @@ static struct bpi_pool_action decide_checks(struct bpi_pool *pool, unsigned loop
     {
         uint16_t endpoint = 0;
         if (has_place(pool)) {
-            if (!find_endpoint(pool, now_us, &endpoint)) {
+            if (!find_endpoint(pool, waiter, now_us, &endpoint)) {
                 break;
             }
             struct bpi_pool_action action = open_link(pool, waiter, loop, endpoint, now_us);
@@ -439,7 +483,7 @@ decide_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, unsigned lo
     uint16_t endpoint = 0;
     /* A place that a check waits for is the check's. */
     if (waiter->opening == NULL && pool->checks == NULL && has_place(pool) &&
-        find_endpoint(pool, now_us, &endpoint)) {
+        find_endpoint(pool, waiter, now_us, &endpoint)) {
         struct bpi_pool_action action = open_link(pool, waiter, loop, endpoint, now_us);
         if (action.kind != BPI_POOL_NOTHING) {
             return action;

@@ -91,7 +91,8 @@ struct bpi_pool_waiter {
     enum bpi_pool_waiter_state state;
     /* Set by the caller before bpi_pool_wait(). */
     struct bpi_pool_key key;
-    bool relogin;  /* the protocol has LOGOFF and LOGON */
+    uint32_t protocol_bit; /* among bpi_pool_endpoint.protocols; 0 = any endpoint will do */
+    bool relogin;          /* the protocol has LOGOFF and LOGON */
     bool is_check; /* a log-in to be checked: always gets a link of its own that is opened for it */
     enum bpi_class class_;
     uint64_t user_key;     /* for max_user_links */
@@ -164,6 +165,12 @@ void bpi_pool_add_place(struct bpi_pool *pool, struct bpi_pool_link *link);
 void bpi_pool_wait(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
 /* Takes it out again. False: it was granted already, and the grant is on its way to its loop. */
 bool bpi_pool_cancel(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
+
+/* A granted waiter whose link turned out to be dead: back into the queue with its old place and time. */
+void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
+/* Takes one queued waiter of that identity out of the queue, as if it were granted: its owner is to be
+ * told that the log-in failed. NULL: none is left. */
+struct bpi_pool_waiter *bpi_pool_take_waiter(struct bpi_pool *pool, const struct bpi_pool_key *key);
 
 /* The next thing to do, asked by `loop`; the pool's state has changed accordingly. */
 struct bpi_pool_action bpi_pool_decide(struct bpi_pool *pool, unsigned loop, bp_usec now_us);
