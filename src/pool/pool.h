@@ -118,7 +118,8 @@ struct bpi_pool_limits {
 };
 
 struct bpi_pool_endpoint {
-    bool up;               /* links may be opened to it */
+    bool up;            /* links may be opened to it */
+    uint32_t protocols; /* what it speaks, as the waiters' protocol_bit */
     bp_usec open_after_us; /* not before: back-off after a failure */
     unsigned open_count;   /* links in any state but CLOSED */
     unsigned leased_count;
