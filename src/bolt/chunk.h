@@ -27,9 +27,9 @@ struct bpi_chunk_scanner {
     uint32_t chunk_left;    /* payload bytes of the current chunk still to come */
     uint8_t header_have;    /* 0 or 1 bytes of a chunk header seen */
     uint8_t header_first;
-    uint8_t head_have;      /* payload bytes kept in head[] */
-    uint8_t head[2];        /* struct marker and tag of the current (or just ended) message */
-    bool fresh;             /* internal: the last event was a border, counters restart */
+    uint8_t head_have; /* payload bytes kept in head[] */
+    uint8_t head[2];   /* struct marker and tag of the current (or just ended) message */
+    bool fresh;        /* internal: the last event was a border, counters restart */
 };
 
 /* Looks at the next `size` bytes of the stream and stops at the first border. */
@@ -54,16 +54,16 @@ void bpi_chunk_reader_done(struct bpi_chunk_reader *reader);
 /* Consumes bytes of `input`; returns an enum bpi_chunk_event (>= 0), or BP_E_SIZE when the message
  * would exceed `message_max` bytes, or BP_E_NO_MEMORY. After BPI_CHUNK_MESSAGE `message` holds the
  * payload until the next call, which clears it. */
-BP_MUST_CHECK int bpi_chunk_read(struct bpi_chunk_reader *reader,
-                                 struct bpi_buffer *input,
-                                 size_t message_max);
+BP_MUST_CHECK int
+bpi_chunk_read(struct bpi_chunk_reader *reader, struct bpi_buffer *input, size_t message_max);
 
-/* Appends `payload` framed as one message. Errors: BP_E_NO_MEMORY, `out` stays as it was. */
+/* Appends `payload` framed as one message. Errors: BP_E_NO_MEMORY, BP_E_USAGE for an empty payload
+ * (its frame would be a NOOP); `out` stays as it was. */
 BP_MUST_CHECK int bpi_chunk_write(struct bpi_buffer *out, const void *payload, size_t size);
 
 /* Framing in place: begin, append the payload to `out`, end. A payload above 65,535 bytes is split by
  * moving it. Between the two nothing may be consumed from `out`. bpi_chunk_abort() takes back
- * everything since begin. */
+ * everything since begin, and has to be called where bpi_chunk_end() fails. */
 BP_MUST_CHECK int bpi_chunk_begin(struct bpi_buffer *out, size_t *ret_mark);
 BP_MUST_CHECK int bpi_chunk_end(struct bpi_buffer *out, size_t mark);
 void bpi_chunk_abort(struct bpi_buffer *out, size_t mark);

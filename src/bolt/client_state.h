@@ -20,19 +20,20 @@ struct bpi_client_state {
     uint16_t pending_first;
     uint16_t pending_count;
     uint16_t pending_resets; /* RESETs among them: all but the last may be IGNORED */
-    bool open_tx;            /* a BEGIN is pending or open */
+    bool open_tx;            /* a BEGIN is pending or its transaction is open */
     uint8_t *pending;        /* ring of tags, grows up to BPI_CLIENT_PENDING_MAX; freed by _done */
     uint16_t pending_capacity;
 };
 
 void bpi_client_state_init(struct bpi_client_state *client, bpi_bolt_version version);
 void bpi_client_state_done(struct bpi_client_state *client);
-/* Notes that a request was written. Errors: BP_E_FULL at BPI_CLIENT_PENDING_MAX, BP_E_NO_MEMORY. */
+/* Notes that a request was written; after GOODBYE the state is DEFUNCT. Errors: BP_E_FULL at BPI_CLIENT_PENDING_MAX, BP_E_NO_MEMORY. */
 BP_MUST_CHECK int bpi_client_state_sent(struct bpi_client_state *client, uint8_t tag);
 /* Notes an answer (its tag, and has_more of a SUCCESS). *ret_request is the request it belongs to;
  * for a RECORD that request stays pending.
- * Errors: BP_E_UNEXPECTED for an answer that nothing asked for, or a RECORD outside PULL: the peer is out
- * of step and the connection must be closed. */
+ * Errors: BP_E_UNEXPECTED for an answer that nothing asked for, a RECORD outside PULL, a SUCCESS or
+ * RECORD after a failure that no RESET followed, an IGNORED that neither a failure nor a RESET
+ * explains: the peer is out of step and the connection must be closed. */
 BP_MUST_CHECK int bpi_client_state_received(struct bpi_client_state *client,
                                             uint8_t tag,
                                             bool has_more,

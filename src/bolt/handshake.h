@@ -40,9 +40,10 @@ BP_MUST_CHECK int bpi_handshake_server_read(struct bpi_handshake_server *server,
 struct bpi_handshake_client {
     bpi_bolt_versions wanted;
     bool probe;
-    bpi_bolt_versions spoken; /* known after DONE: by manifest exactly; else all of the same major up
+    bpi_bolt_versions
+        spoken;    /* known after DONE: by manifest exactly; else all of the same major up
                                * to the answer, since servers before the manifest spoke all minors */
-    bool manifest;            /* the server answered by manifest and waits for a choice */
+    bool manifest; /* the server answered by manifest and waits for a choice */
     bpi_bolt_version version; /* agreed (0 while a manifest waits for a choice) */
 };
 

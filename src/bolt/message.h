@@ -51,7 +51,8 @@ struct bpi_bolt_request {
     uint8_t tag;
     struct bpi_bolt_text query;      /* RUN */
     struct bpi_bolt_span parameters; /* RUN: the map */
-    struct bpi_bolt_span extra; /* the map of RUN, BEGIN, HELLO, LOGON, PULL, DISCARD; ROUTE: context */
+    struct bpi_bolt_span
+        extra; /* the map of RUN, BEGIN, HELLO, LOGON, PULL, DISCARD; ROUTE: context */
     struct bpi_bolt_span bookmarks; /* ROUTE: the list */
     struct bpi_bolt_span route_db;  /* ROUTE: third field, a map (4.4+), a string or null (4.3) */
     int64_t api;                    /* TELEMETRY */
@@ -67,23 +68,25 @@ BP_MUST_CHECK int bpi_bolt_request_read(const uint8_t *payload,
                                         const struct bpi_pack_limits *limits,
                                         struct bpi_bolt_request *ret_request);
 
-/* What RUN's and BEGIN's extra map says about a transaction. */
+/* What RUN's and BEGIN's extra map says about a transaction. Readers of maps take an absent span as the
+ * empty map and null as an absent value; a known key that comes twice is BP_E_PROTOCOL, one of a wrong
+ * type BP_E_TYPE. */
 struct bpi_bolt_tx_extra {
-    bool mode_read;                    /* mode "r" */
-    struct bpi_bolt_text db;           /* absent or empty = home database */
+    bool mode_read;          /* mode "r" */
+    struct bpi_bolt_text db; /* absent or empty = home database */
     struct bpi_bolt_text imp_user;
-    struct bpi_bolt_span metadata;     /* tx_metadata, a map */
-    bool has_bookmarks;                /* a list that isn't empty */
-    bool has_severity;                 /* notifications_minimum_severity is there */
-    bool has_disabled;                 /* notifications_disabled_categories or _classifications */
-    int64_t timeout_ms;                /* tx_timeout; -1 = absent */
+    struct bpi_bolt_span metadata; /* tx_metadata, a map */
+    bool has_bookmarks;            /* a list that isn't empty */
+    bool has_severity;             /* notifications_minimum_severity is there */
+    bool has_disabled;             /* notifications_disabled_categories or _classifications */
+    int64_t timeout_ms;            /* tx_timeout; -1 = absent */
 };
 BP_MUST_CHECK int bpi_bolt_tx_extra_read(struct bpi_bolt_span extra,
                                          struct bpi_bolt_tx_extra *ret_extra);
 
-/* PULL's and DISCARD's n and qid; -1 where absent (n absent: 0, which servers refuse). */
-BP_MUST_CHECK int
-bpi_bolt_fetch_read(struct bpi_bolt_span extra, int64_t *ret_n, int64_t *ret_qid);
+/* PULL's and DISCARD's n and qid; -1 where absent (n absent: 0, which servers refuse); null is
+ * BP_E_TYPE. */
+BP_MUST_CHECK int bpi_bolt_fetch_read(struct bpi_bolt_span extra, int64_t *ret_n, int64_t *ret_qid);
 
 /* A log-in token as HELLO (<= 5.0) or LOGON carries it. The spans point into the message: whoever keeps
  * them copies them into a secret. */
@@ -98,49 +101,51 @@ BP_MUST_CHECK int bpi_bolt_auth_read(struct bpi_bolt_span extra, struct bpi_bolt
 /* What HELLO says beside the log-in. */
 struct bpi_bolt_hello {
     struct bpi_bolt_text user_agent;
-    struct bpi_bolt_span bolt_agent;     /* map */
-    bool has_routing;                    /* a map, not null */
+    struct bpi_bolt_span bolt_agent; /* map */
+    bool has_routing;                /* a map, not null */
     struct bpi_bolt_text routing_address;
-    bool patch_utc;                      /* patch_bolt holds "utc" */
-    struct bpi_bolt_span severity;       /* the value of notifications_minimum_severity, encoded */
-    struct bpi_bolt_span disabled;       /* the value of notifications_disabled_*, encoded */
-    bool disabled_is_classifications;    /* by the key that was used */
+    bool patch_utc;                   /* patch_bolt holds "utc" */
+    struct bpi_bolt_span severity;    /* the value of notifications_minimum_severity, encoded */
+    struct bpi_bolt_span disabled;    /* the value of notifications_disabled_*, encoded */
+    bool disabled_is_classifications; /* by the key that was used */
 };
 BP_MUST_CHECK int bpi_bolt_hello_read(struct bpi_bolt_span extra, struct bpi_bolt_hello *ret_hello);
 /* What a real server answers to a malformed HELLO of `version` (bolt.md 4.5): 0 = fine, BP_E_PROTOCOL =
  * FAILURE Request.Invalid and the connection stays but is dead, BP_E_UNEXPECTED = close without a
  * word. *ret_reason is a static sentence. */
-BP_MUST_CHECK int bpi_bolt_hello_check(struct bpi_bolt_span extra,
-                                       bpi_bolt_version version,
-                                       const char **ret_reason);
+BP_MUST_CHECK int
+bpi_bolt_hello_check(struct bpi_bolt_span extra, bpi_bolt_version version, const char **ret_reason);
 
 /* A server's answer. */
 struct bpi_bolt_answer {
-    uint8_t tag;                 /* SUCCESS, RECORD, IGNORED, FAILURE */
-    struct bpi_bolt_span meta;   /* SUCCESS, FAILURE: the map; RECORD: the list */
-    bool has_more;               /* SUCCESS of PULL or DISCARD */
-    struct bpi_bolt_text code;   /* FAILURE: `code`, or `neo4j_code` from 5.7 */
+    uint8_t tag;               /* SUCCESS, RECORD, IGNORED, FAILURE */
+    struct bpi_bolt_span meta; /* SUCCESS, FAILURE: the map; RECORD: the list */
+    bool has_more;             /* SUCCESS of PULL or DISCARD */
+    struct bpi_bolt_text code; /* FAILURE: `code`, or `neo4j_code` from 5.7 */
     struct bpi_bolt_text message;
 };
-BP_MUST_CHECK int bpi_bolt_answer_read(const uint8_t *payload,
-                                       size_t size,
-                                       struct bpi_bolt_answer *ret_answer);
+BP_MUST_CHECK int
+bpi_bolt_answer_read(const uint8_t *payload, size_t size, struct bpi_bolt_answer *ret_answer);
 
 /* Writers: each appends one whole framed message to `out`. Errors: BP_E_NO_MEMORY, BP_E_SIZE; `out`
  * then stays as it was. `extra`, `parameters`, `meta` are encoded maps; an absent one is written as
  * the empty map. */
 BP_MUST_CHECK int bpi_bolt_write_simple(struct bpi_buffer *out, uint8_t tag); /* no fields */
-BP_MUST_CHECK int bpi_bolt_write_map(struct bpi_buffer *out, uint8_t tag, struct bpi_bolt_span extra);
+BP_MUST_CHECK int
+bpi_bolt_write_map(struct bpi_buffer *out, uint8_t tag, struct bpi_bolt_span extra);
 BP_MUST_CHECK int bpi_bolt_write_run(struct bpi_buffer *out,
                                      struct bpi_bolt_text query,
                                      struct bpi_bolt_span parameters,
                                      struct bpi_bolt_span extra);
-BP_MUST_CHECK int
-bpi_bolt_write_fetch(struct bpi_buffer *out, uint8_t tag, int64_t n, int64_t qid); /* qid -1: none */
+BP_MUST_CHECK int bpi_bolt_write_fetch(struct bpi_buffer *out,
+                                       uint8_t tag,
+                                       int64_t n,
+                                       int64_t qid); /* qid -1: none */
 BP_MUST_CHECK int bpi_bolt_write_success(struct bpi_buffer *out, struct bpi_bolt_span meta);
-/* FAILURE in the form of `version`. `gql_status` NULL: chosen by the code (51N59 for
- * NoThreadsAvailable, 08N06 for Request.Invalid, 42NFF for Unauthorized, else 50N42). With
- * `idempotent` and 5.7+ diagnostic_record says _idempotent: the work was surely not run. */
+/* FAILURE in the form of `version`. From 5.7 gql_status and description follow from the code (51N59
+ * for NoThreadsAvailable, 08N06 for Request.Invalid and .InvalidFormat, 42NFF for Unauthorized, else
+ * 50N42). With `idempotent` and 5.7+ diagnostic_record says _idempotent: the work was surely not run.
+ */
 BP_MUST_CHECK int bpi_bolt_write_failure(struct bpi_buffer *out,
                                          bpi_bolt_version version,
                                          const char *code,
@@ -152,8 +157,9 @@ BP_MUST_CHECK int bpi_bolt_write_route_success(struct bpi_buffer *out,
                                                int64_t ttl_s,
                                                struct bpi_bolt_text db);
 
-/* Writes the map `extra` with `count` more pairs behind its own: keys[i] with the encoded values[i].
- * The caller has made sure that none of them is there already. Appends the map alone, unframed. */
+/* Writes the map `extra` (exactly its bytes, absent = empty) with `count` more pairs behind its own:
+ * keys[i] with the encoded values[i]. The caller has made sure that none of them is there already.
+ * Appends the map alone, unframed. Errors: as the writers above, BP_E_TYPE where it is no map. */
 BP_MUST_CHECK int bpi_bolt_map_extend(struct bpi_buffer *out,
                                       struct bpi_bolt_span extra,
                                       size_t count,

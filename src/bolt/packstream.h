@@ -58,26 +58,32 @@ struct bpi_pack_reader {
 };
 
 void bpi_pack_reader_init(struct bpi_pack_reader *reader, const void *data, size_t size);
-/* Reads a scalar or a container's head. Errors: BP_E_TRUNCATED, BP_E_MARKER. */
+/* Reads a scalar or a container's head. Errors: BP_E_TRUNCATED (also for a count that the bytes left
+ * can't hold), BP_E_MARKER, BP_E_SIZE for a length above 2^31-1. */
 BP_MUST_CHECK int bpi_pack_next(struct bpi_pack_reader *reader, struct bpi_pack_item *ret_item);
 /* Steps over one whole value. Errors: as above, BP_E_DEPTH, BP_E_ITEMS, BP_E_TYPE (a map's key
  * that is no string). */
-BP_MUST_CHECK int bpi_pack_skip(struct bpi_pack_reader *reader, const struct bpi_pack_limits *limits);
-/* The same, and tells where the value lay. */
+BP_MUST_CHECK int bpi_pack_skip(struct bpi_pack_reader *reader,
+                                const struct bpi_pack_limits *limits);
+/* The same, and shows each value and head to `visit`, whose error ends the walk. */
+typedef int (*bpi_pack_visit)(const struct bpi_pack_item *item, void *context);
+BP_MUST_CHECK int bpi_pack_walk(struct bpi_pack_reader *reader,
+                                const struct bpi_pack_limits *limits,
+                                bpi_pack_visit visit,
+                                void *context);
+/* As bpi_pack_skip(), and tells where the value lay. */
 BP_MUST_CHECK int bpi_pack_take(struct bpi_pack_reader *reader,
                                 const struct bpi_pack_limits *limits,
                                 const uint8_t **ret_data,
                                 size_t *ret_size);
 /* Read one value of that type; BP_E_TYPE for another one, and `at` stays. */
-BP_MUST_CHECK int bpi_pack_next_string(struct bpi_pack_reader *reader,
-                                       const char **ret_text,
-                                       size_t *ret_size);
+BP_MUST_CHECK int
+bpi_pack_next_string(struct bpi_pack_reader *reader, const char **ret_text, size_t *ret_size);
 BP_MUST_CHECK int bpi_pack_next_int(struct bpi_pack_reader *reader, int64_t *ret_value);
 BP_MUST_CHECK int bpi_pack_next_map(struct bpi_pack_reader *reader, uint32_t *ret_pairs);
 BP_MUST_CHECK int bpi_pack_next_list(struct bpi_pack_reader *reader, uint32_t *ret_items);
-BP_MUST_CHECK int bpi_pack_next_struct(struct bpi_pack_reader *reader,
-                                       uint8_t *ret_tag,
-                                       uint32_t *ret_fields);
+BP_MUST_CHECK int
+bpi_pack_next_struct(struct bpi_pack_reader *reader, uint8_t *ret_tag, uint32_t *ret_fields);
 /* Finds `key` in the map at [data, data+size): where its value lies. Returns 1 found, 0 not there,
  * or an error. A key that appears twice: BP_E_PROTOCOL, as real servers refuse it. */
 BP_MUST_CHECK int bpi_pack_map_find(const uint8_t *data,

@@ -5,20 +5,9 @@
 #include <string.h>
 
 static const bpi_bolt_version table[] = {
-    BPI_BOLT(4, 1),
-    BPI_BOLT(4, 2),
-    BPI_BOLT(4, 3),
-    BPI_BOLT(4, 4),
-    BPI_BOLT(5, 0),
-    BPI_BOLT(5, 1),
-    BPI_BOLT(5, 2),
-    BPI_BOLT(5, 3),
-    BPI_BOLT(5, 4),
-    BPI_BOLT(5, 6),
-    BPI_BOLT(5, 7),
-    BPI_BOLT(5, 8),
-    BPI_BOLT(6, 0),
-    BPI_BOLT(6, 1),
+    BPI_BOLT(4, 1), BPI_BOLT(4, 2), BPI_BOLT(4, 3), BPI_BOLT(4, 4), BPI_BOLT(5, 0),
+    BPI_BOLT(5, 1), BPI_BOLT(5, 2), BPI_BOLT(5, 3), BPI_BOLT(5, 4), BPI_BOLT(5, 6),
+    BPI_BOLT(5, 7), BPI_BOLT(5, 8), BPI_BOLT(6, 0), BPI_BOLT(6, 1),
 };
 
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))

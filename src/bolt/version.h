@@ -37,11 +37,26 @@ const char *bpi_bolt_version_format(bpi_bolt_version version, char *text, size_t
  */
 bpi_bolt_version bpi_bolt_version_link(bpi_bolt_version version, bpi_bolt_versions spoken);
 
-static inline bool bpi_bolt_has_logon(bpi_bolt_version v) { return v >= BPI_BOLT(5, 1); }
-static inline bool bpi_bolt_has_noop(bpi_bolt_version v) { return v >= BPI_BOLT(4, 1); }
-static inline bool bpi_bolt_has_route(bpi_bolt_version v) { return v >= BPI_BOLT(4, 3); }
-static inline bool bpi_bolt_has_route_map(bpi_bolt_version v) { return v >= BPI_BOLT(4, 4); }
-static inline bool bpi_bolt_has_hints(bpi_bolt_version v) { return v >= BPI_BOLT(4, 3); }
+static inline bool bpi_bolt_has_logon(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 1);
+}
+static inline bool bpi_bolt_has_noop(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(4, 1);
+}
+static inline bool bpi_bolt_has_route(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(4, 3);
+}
+static inline bool bpi_bolt_has_route_map(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(4, 4);
+}
+static inline bool bpi_bolt_has_hints(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(4, 3);
+}
 static inline bool bpi_bolt_has_patch(bpi_bolt_version v)
 {
     return v == BPI_BOLT(4, 3) || v == BPI_BOLT(4, 4);
@@ -50,10 +65,25 @@ static inline bool bpi_bolt_has_notification_filter(bpi_bolt_version v)
 {
     return v >= BPI_BOLT(5, 2);
 }
-static inline bool bpi_bolt_has_classifications(bpi_bolt_version v) { return v >= BPI_BOLT(5, 6); }
-static inline bool bpi_bolt_has_bolt_agent(bpi_bolt_version v) { return v >= BPI_BOLT(5, 3); }
-static inline bool bpi_bolt_has_telemetry(bpi_bolt_version v) { return v >= BPI_BOLT(5, 4); }
-static inline bool bpi_bolt_has_gql_failure(bpi_bolt_version v) { return v >= BPI_BOLT(5, 7); }
-static inline bool bpi_bolt_has_home_db(bpi_bolt_version v) { return v >= BPI_BOLT(5, 8); }
+static inline bool bpi_bolt_has_classifications(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 6);
+}
+static inline bool bpi_bolt_has_bolt_agent(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 3);
+}
+static inline bool bpi_bolt_has_telemetry(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 4);
+}
+static inline bool bpi_bolt_has_gql_failure(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 7);
+}
+static inline bool bpi_bolt_has_home_db(bpi_bolt_version v)
+{
+    return v >= BPI_BOLT(5, 8);
+}
 
 #endif
