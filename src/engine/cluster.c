@@ -1,0 +1,744 @@
+/* See cluster.h. Grants and what becomes of them; probes are in probe.c, log-in checks in login.c. */
+#include "engine/cluster.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "engine/cluster_internal.h"
+#include "engine/config.h"
+#include "engine/link.h"
+#include "net/conn.h"
+#include "net/tls.h"
+
+#include <boltpool/error.h>
+
+#include <openssl/rand.h>
+#include <uv.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* After a failed connect the next try waits this long, doubling up to the maximum: a server that
+ * restarts is found again within a quarter of a second, one that is down costs four connects a second. */
+#define OPEN_BACKOFF_US ((bp_usec)100000)
+
+static struct bpi_cluster_loop *loop_of(struct bpi_cluster *cluster, const struct bpi_loop *loop)
+{
+    return &cluster->per_loop[bpi_loop_index(loop)];
+}
+
+static void lock(struct bpi_cluster *cluster)
+{
+    pthread_mutex_lock(&cluster->mutex);
+}
+
+static void unlock(struct bpi_cluster *cluster)
+{
+    pthread_mutex_unlock(&cluster->mutex);
+}
+
+/* ---- doing what the pool wants ---- */
+
+/* Hands a link to whoever it was granted to. On the wish's loop. */
+static void deliver(struct bpi_wish *wish)
+{
+    struct bpi_cluster *cluster = wish->cluster;
+    struct bpi_link *link = wish->link;
+    if (link != NULL && !bpi_link_is_alive(link)) {
+        /* It died after it was granted: its place is free, and the wish keeps its turn. */
+        wish->link = NULL;
+        bool had_conn = link->conn != NULL;
+        link->loop = wish->loop;
+        lock(cluster);
+        bpi_pool_wait_again(&cluster->pool, &wish->waiter);
+        unlock(cluster);
+        if (had_conn) {
+            bpi_link_close(link);
+        } else {
+            bpi_cluster_link_closed(link, true, BP_E_SERVER_LOST);
+        }
+        return;
+    }
+    wish->on_done(wish, link, wish->login);
+}
+
+static void on_wish_mail(struct bpi_mail *mail)
+{
+    struct bpi_wish *wish =
+        (struct bpi_wish *)(void *)((char *)mail - offsetof(struct bpi_wish, mail));
+    struct bpi_link *link = wish->link;
+    if (link != NULL) {
+        link->loop = wish->loop;
+        if (link->conn != NULL) {
+            bpi_conn_attach(link->conn, wish->loop);
+        }
+    }
+    deliver(wish);
+}
+
+/* A granted link leaves its loop for the wish's. On the link's loop. */
+static void send_away(struct bpi_link *link, struct bpi_wish *wish)
+{
+    if (link->conn != NULL) {
+        bpi_conn_detach(link->conn);
+    }
+    wish->mail.deliver = on_wish_mail;
+    bpi_loop_post(wish->loop, &wish->mail);
+}
+
+static void on_send_away_mail(struct bpi_mail *mail)
+{
+    struct bpi_link *link =
+        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail));
+    struct bpi_wish *wish = (struct bpi_wish *)(void *)link->granted;
+    link->granted = NULL;
+    if (wish->loop == link->loop) {
+        deliver(wish);
+    } else {
+        send_away(link, wish);
+    }
+}
+
+static void on_goodbye_mail(struct bpi_mail *mail)
+{
+    bpi_link_say_goodbye(
+        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail)));
+}
+
+/* `link_loop` was read under the lock. */
+static void do_grant(struct bpi_cluster *cluster,
+                     const struct bpi_pool_action *action,
+                     struct bpi_loop *here,
+                     unsigned link_loop)
+{
+    struct bpi_link *link = (struct bpi_link *)(void *)action->link;
+    struct bpi_wish *wish = (struct bpi_wish *)(void *)action->waiter;
+    wish->link = link;
+    wish->login = action->login;
+    if (link_loop != bpi_loop_index(here)) {
+        link->granted = &wish->waiter;
+        link->mail.deliver = on_send_away_mail;
+        bpi_loop_post(cluster->loops[link_loop], &link->mail);
+    } else if (wish->loop != here) {
+        send_away(link, wish);
+    } else {
+        deliver(wish);
+    }
+}
+
+static void kick(struct bpi_cluster *cluster, unsigned index)
+{
+    struct bpi_cluster_loop *other = &cluster->per_loop[index];
+    if (!atomic_exchange(&other->kicked, true)) {
+        bpi_loop_post(other->loop, &other->kick);
+    }
+}
+
+static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
+{
+    bp_usec now_us = bpi_loop_now_us(loop);
+    bp_usec next_us = 0;
+    while (true) {
+        lock(cluster);
+        struct bpi_pool_action action =
+            bpi_pool_decide(&cluster->pool, bpi_loop_index(loop), now_us);
+        unsigned link_loop = action.link != NULL ? action.link->loop : 0;
+        if (action.kind == BPI_POOL_GRANT) {
+            struct bpi_cluster_stats *stats = cluster->stats;
+            stats->granted[action.link->class_]++;
+            stats->logins_swapped += action.login;
+            bp_usec arrived_us = action.waiter->arrived_us;
+            bpi_histogram_record(&stats->wait[action.link->class_],
+                                 now_us > arrived_us ? now_us - arrived_us : 0);
+            action.link->loop = action.waiter->loop;
+        } else if (action.kind == BPI_POOL_OPEN) {
+            unsigned open = bpi_pool_open_count(&cluster->pool);
+            if (open > cluster->stats->links_open_max) {
+                cluster->stats->links_open_max = open;
+            }
+        } else if (action.kind == BPI_POOL_NOTHING) {
+            next_us = bpi_pool_next_us(&cluster->pool, now_us);
+        }
+        unlock(cluster);
+        if (action.kind == BPI_POOL_NOTHING) {
+            break;
+        }
+        switch (action.kind) {
+        case BPI_POOL_GRANT:
+            do_grant(cluster, &action, loop, link_loop);
+            break;
+        case BPI_POOL_OPEN:
+            bpi_link_open((struct bpi_link *)(void *)action.link,
+                          (struct bpi_wish *)(void *)action.waiter);
+            break;
+        case BPI_POOL_CLOSE: {
+            struct bpi_link *link = (struct bpi_link *)(void *)action.link;
+            if (link_loop == bpi_loop_index(loop)) {
+                bpi_link_say_goodbye(link);
+            } else {
+                link->mail.deliver = on_goodbye_mail;
+                bpi_loop_post(cluster->loops[link_loop], &link->mail);
+            }
+            break;
+        }
+        case BPI_POOL_KICK:
+            kick(cluster, action.loop);
+            break;
+        case BPI_POOL_NOTHING:
+            break;
+        }
+    }
+    struct bpi_cluster_loop *own = loop_of(cluster, loop);
+    if (next_us != 0 && (own->timer.position == 0 || next_us < own->timer.deadline_us)) {
+        bpi_timer_set(loop, &own->timer, next_us);
+    }
+}
+
+static void on_run(struct bpi_mail *mail)
+{
+    struct bpi_cluster_loop *own =
+        (struct bpi_cluster_loop *)(void *)((char *)mail - offsetof(struct bpi_cluster_loop, run));
+    own->run_queued = false;
+    run(own->cluster, own->loop);
+}
+
+static void on_kick(struct bpi_mail *mail)
+{
+    struct bpi_cluster_loop *own =
+        (struct bpi_cluster_loop *)(void *)((char *)mail - offsetof(struct bpi_cluster_loop, kick));
+    atomic_store(&own->kicked, false);
+    run(own->cluster, own->loop);
+}
+
+static void on_run_timer(struct bpi_timer *timer)
+{
+    struct bpi_cluster_loop *own =
+        (struct bpi_cluster_loop *)(void *)((char *)timer -
+                                            offsetof(struct bpi_cluster_loop, timer));
+    run(own->cluster, own->loop);
+}
+
+void bpi_cluster_run_soon(struct bpi_cluster *cluster, struct bpi_loop *loop)
+{
+    struct bpi_cluster_loop *own = loop_of(cluster, loop);
+    if (!own->run_queued) {
+        own->run_queued = true;
+        bpi_loop_defer(loop, &own->run);
+    }
+}
+
+/* ---- wishes ---- */
+
+static void fill_key(struct bpi_cluster *cluster, struct bpi_wish *wish)
+{
+    bpi_bolt_version link_version = bpi_bolt_version_link(wish->version, cluster->face.versions);
+    struct bpi_pool_waiter *waiter = &wish->waiter;
+    waiter->key.protocol = link_version | (uint32_t)wish->utc_patch << 16;
+    waiter->protocol_bit = bpi_bolt_versions_of(link_version);
+    waiter->relogin = bpi_bolt_has_logon(link_version);
+    memcpy(waiter->key.identity, bpi_identity_digest(wish->identity), sizeof(waiter->key.identity));
+}
+
+void bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish)
+{
+    struct bpi_loop *loop = bpi_loop_current();
+    wish->cluster = cluster;
+    wish->loop = loop;
+    wish->waiter.loop = bpi_loop_index(loop);
+    wish->link = NULL;
+    wish->failure = NULL;
+    lock(cluster);
+    fill_key(cluster, wish);
+    bpi_pool_wait(&cluster->pool, &wish->waiter, bpi_loop_now_us(loop));
+    unlock(cluster);
+    bpi_cluster_run_soon(cluster, loop);
+}
+
+bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish)
+{
+    lock(cluster);
+    bool cancelled = bpi_pool_cancel(&cluster->pool, &wish->waiter);
+    unlock(cluster);
+    if (cancelled) {
+        bpi_cluster_run_soon(cluster, wish->loop);
+    }
+    return cancelled;
+}
+
+const char *bpi_cluster_explain(struct bpi_cluster *cluster,
+                                const struct bpi_wish *wish,
+                                char *text,
+                                size_t size)
+{
+    const struct bpi_cluster_config *config = bpi_cluster_config(cluster);
+    const struct bpi_pool *pool = &cluster->pool;
+    enum bpi_class class_ = wish->waiter.class_;
+    lock(cluster);
+    unsigned ahead = bpi_pool_ahead_count(pool, &wish->waiter);
+    unsigned open = bpi_pool_open_count(pool);
+    unsigned leased = pool->class_leased[class_];
+    unsigned cap = pool->limits.class_links_max[class_];
+    unsigned user = 0;
+    unsigned database = 0;
+    const struct bpi_pool_link *link;
+    DL_FOREACH(pool->lists[BPI_POOL_LEASED], link)
+    {
+        user += link->user_key == wish->waiter.user_key;
+        database += link->database_key == wish->waiter.database_key;
+    }
+    unsigned up = 0;
+    for (unsigned i = 0; i < pool->endpoints_count; i++) {
+        up += pool->endpoints[i].up;
+    }
+    unlock(cluster);
+    int used;
+    if (up == 0) {
+        used = snprintf(text, size, "no server of cluster %s can be reached", config->name);
+    } else if (cap != 0 && leased >= cap) {
+        used =
+            snprintf(text, size, "max = %u of [class %s] is reached", cap, bpi_class_name(class_));
+    } else if (config->max_user_links != 0 && user >= config->max_user_links) {
+        used = snprintf(text, size, "max_user_links = %u of [cluster %s] is reached for this user",
+                        config->max_user_links, config->name);
+    } else if (config->max_database_links != 0 && database >= config->max_database_links) {
+        used = snprintf(text, size,
+                        "max_database_links = %u of [cluster %s] is reached for this database",
+                        config->max_database_links, config->name);
+    } else if (open >= config->max_links) {
+        used = snprintf(text, size, "max_links = %u of [cluster %s] is reached", config->max_links,
+                        config->name);
+    } else {
+        used = snprintf(text, size, "a connection to cluster %s is being opened", config->name);
+    }
+    if (used > 0 && (size_t)used < size) {
+        snprintf(text + used, size - (size_t)used, "; class %s has %u in use, %u wait ahead",
+                 bpi_class_name(class_), leased, ahead);
+    }
+    return text;
+}
+
+/* ---- events of links ---- */
+
+void bpi_cluster_link_opened(struct bpi_link *link)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    lock(cluster);
+    cluster->stats->links_opened++;
+    bpi_pool_link_opened(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
+    unlock(cluster);
+    bpi_cluster_run_soon(cluster, link->loop);
+}
+
+void bpi_cluster_link_released(struct bpi_link *link)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    lock(cluster);
+    bpi_pool_link_released(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
+    unlock(cluster);
+    bpi_cluster_run_soon(cluster, link->loop);
+}
+
+void bpi_cluster_idle_link_lost(struct bpi_link *link)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    lock(cluster);
+    bool idle = link->place.state == BPI_POOL_IDLE;
+    if (idle) {
+        /* Nobody may be granted it any more; the place is freed just below. */
+        bpi_pool_link_closing(&cluster->pool, &link->place);
+    }
+    unlock(cluster);
+    if (idle) {
+        bpi_cluster_link_closed(link, true, BP_E_SERVER_LOST);
+    }
+}
+
+void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    unsigned endpoint = link->place.endpoint;
+    bp_usec now_us = bpi_loop_now_us(link->loop);
+    bool probe = false;
+    lock(cluster);
+    struct bpi_pool_endpoint *seen = &cluster->pool.endpoints[endpoint];
+    bpi_pool_link_closing(&cluster->pool, &link->place);
+    bpi_pool_link_closed(&cluster->pool, &link->place);
+    if (established && error != 0) {
+        cluster->stats->links_lost++;
+    }
+    if (error == BP_E_SERVER_FAILURE) {
+        /* It refuses log-ins for want of threads: it is up, but asking at once would not help. */
+        seen->open_after_us = now_us + OPEN_BACKOFF_US;
+    } else if (error != 0 && seen->up) {
+        /* It may have restarted as another version: it is asked before links are opened again. */
+        bpi_pool_endpoint_down(&cluster->pool, endpoint, 0);
+        probe = true;
+    }
+    unlock(cluster);
+    if (probe && !atomic_load(&cluster->stopping)) {
+        bpi_log(BPI_LOG_WARN, "cluster",
+                "%s: a connection to %s was lost (%s); asking whether it is up",
+                bpi_cluster_config(cluster)->name, cluster->endpoints[endpoint].name,
+                bp_error_text(error));
+        bpi_probe_want(&cluster->endpoints[endpoint].probe);
+    }
+    bpi_cluster_run_soon(cluster, link->loop);
+}
+
+void bpi_server_failure_set(struct bpi_server_failure *failure,
+                            const struct bpi_bolt_answer *answer)
+{
+    snprintf(failure->code, sizeof(failure->code), "%.*s",
+             (int)(answer->code.size < 127 ? answer->code.size : 127),
+             answer->code.data == NULL ? "" : answer->code.data);
+    snprintf(failure->message, sizeof(failure->message), "%.*s",
+             (int)(answer->message.size < 511 ? answer->message.size : 511),
+             answer->message.data == NULL ? "" : answer->message.data);
+}
+
+void bpi_cluster_login_refused(struct bpi_cluster *cluster,
+                               struct bpi_identity *identity,
+                               const struct bpi_bolt_answer *answer,
+                               struct bpi_loop *loop)
+{
+    struct bpi_pool_key key = {0};
+    memcpy(key.identity, bpi_identity_digest(identity), sizeof(key.identity));
+    lock(cluster);
+    bpi_auth_cache_forget(&cluster->auth_cache, key.identity);
+    bpi_pool_forget_identity(&cluster->pool, &key);
+    unlock(cluster);
+    /* Whoever waits with it would only try it again. */
+    while (true) {
+        struct bpi_server_failure *failure = malloc(sizeof(*failure));
+        if (failure == NULL) {
+            break;
+        }
+        bpi_server_failure_set(failure, answer);
+        lock(cluster);
+        struct bpi_pool_waiter *waiter = bpi_pool_take_waiter(&cluster->pool, &key);
+        unlock(cluster);
+        if (waiter == NULL) {
+            free(failure);
+            break;
+        }
+        struct bpi_wish *wish = (struct bpi_wish *)(void *)waiter;
+        wish->link = NULL;
+        wish->failure = failure;
+        wish->mail.deliver = on_wish_mail;
+        bpi_loop_post(wish->loop, &wish->mail);
+    }
+    bpi_cluster_run_soon(cluster, loop);
+}
+
+/* ---- the face ---- */
+
+const uint8_t *bpi_cluster_key(const struct bpi_cluster *cluster)
+{
+    return cluster->key;
+}
+
+void bpi_cluster_face_get(struct bpi_cluster *cluster, struct bpi_cluster_face *ret_face)
+{
+    lock(cluster);
+    *ret_face = cluster->face;
+    unlock(cluster);
+    bpi_bolt_version newest = bpi_cluster_config(cluster)->max_bolt_version;
+    ret_face->versions &= bpi_bolt_versions_range(BPI_BOLT(4, 1), newest);
+}
+
+bool bpi_cluster_face_wait(struct bpi_cluster *cluster, struct bpi_face_waiter *waiter)
+{
+    waiter->loop = bpi_loop_current();
+    lock(cluster);
+    bool unknown = cluster->face.versions == 0;
+    if (unknown) {
+        waiter->queued = true;
+        DL_APPEND(cluster->face_waiters, waiter);
+    }
+    unlock(cluster);
+    return unknown;
+}
+
+bool bpi_cluster_face_cancel(struct bpi_cluster *cluster, struct bpi_face_waiter *waiter)
+{
+    lock(cluster);
+    bool queued = waiter->queued;
+    if (queued) {
+        waiter->queued = false;
+        DL_DELETE(cluster->face_waiters, waiter);
+    }
+    unlock(cluster);
+    return queued;
+}
+
+/* ---- life ---- */
+
+static struct bpi_pool_limits limits_of(const struct bpi_config *whole,
+                                        const struct bpi_cluster_config *config)
+{
+    struct bpi_pool_limits limits = {
+        .links_max = config->max_links,
+        .user_links_max = config->max_user_links,
+        .database_links_max = config->max_database_links,
+        .auth_ttl_us = config->link_auth_ttl_us,
+        .idle_timeout_us = config->link_idle_timeout_us,
+        .lifetime_us = config->link_lifetime_us,
+    };
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        limits.class_links_max[i] = whole->classes[i].max;
+    }
+    return limits;
+}
+
+/* Adds places until there are `count`. Before the lock is needed, or by the reloading thread. */
+static int add_places(struct bpi_cluster *cluster, unsigned count)
+{
+    unsigned have = cluster->links_count;
+    if (count <= have) {
+        return 0;
+    }
+    struct bpi_link **links = calloc(count, sizeof(*links));
+    if (links == NULL) {
+        return BP_E_NO_MEMORY;
+    }
+    unsigned made = have;
+    while (made < count && (links[made] = calloc(1, sizeof(struct bpi_link))) != NULL) {
+        links[made]->cluster = cluster;
+        made++;
+    }
+    int error = made < count ? BP_E_NO_MEMORY : 0;
+    if (error != 0) {
+        while (made > have) {
+            free(links[--made]);
+        }
+        free(links);
+        return error;
+    }
+    lock(cluster);
+    for (unsigned i = 0; i < have; i++) {
+        links[i] = cluster->links[i];
+    }
+    for (unsigned i = have; i < count; i++) {
+        bpi_pool_add_place(&cluster->pool, &links[i]->place);
+    }
+    struct bpi_link **old = cluster->links;
+    cluster->links = links;
+    cluster->links_count = count;
+    unlock(cluster);
+    free(old);
+    return 0;
+}
+
+static void on_abort(struct bpi_mail *mail)
+{
+    struct bpi_cluster_loop *own =
+        (struct bpi_cluster_loop *)(void *)((char *)mail -
+                                            offsetof(struct bpi_cluster_loop, abort));
+    struct bpi_cluster *cluster = own->cluster;
+    bpi_timer_clear(own->loop, &own->timer);
+    for (unsigned i = 0; i < cluster->links_count; i++) {
+        struct bpi_link *link = cluster->links[i];
+        lock(cluster);
+        bool mine = link->place.state != BPI_POOL_CLOSED &&
+                    link->place.loop == bpi_loop_index(own->loop) && link->loop == own->loop;
+        unlock(cluster);
+        if (mine && link->conn != NULL) {
+            bpi_link_close(link);
+        }
+    }
+}
+
+static int make_endpoint(struct bpi_cluster *cluster,
+                         const struct bpi_cluster_config *config,
+                         unsigned index,
+                         char *reterr_text,
+                         size_t reterr_text_size)
+{
+    struct bpi_endpoint *endpoint = &cluster->endpoints[index];
+    endpoint->url = config->endpoint[index];
+    snprintf(endpoint->name, sizeof(endpoint->name), "%s:%u", endpoint->url.host,
+             endpoint->url.port);
+    bpi_probe_init(&endpoint->probe, cluster, index);
+    if (!endpoint->url.tls) {
+        return 0;
+    }
+    return bpi_tls_client_new(
+        endpoint->url.tls_verify,
+        config->endpoint_tls_ca_file[0] == '\0' ? NULL : config->endpoint_tls_ca_file,
+        &endpoint->tls, reterr_text, reterr_text_size);
+}
+
+int bpi_cluster_new(const struct bpi_config *whole,
+                    const struct bpi_cluster_config *config,
+                    struct bpi_loop **loops,
+                    unsigned loops_count,
+                    struct bpi_cluster **ret_cluster,
+                    char *reterr_text,
+                    size_t reterr_text_size)
+{
+    int error = BP_E_NO_MEMORY;
+    snprintf(reterr_text, reterr_text_size, "[cluster %s]: out of memory", config->name);
+    struct bpi_cluster *cluster = calloc(1, sizeof(*cluster));
+    if (cluster == NULL) {
+        return error;
+    }
+    pthread_mutex_init(&cluster->mutex, NULL);
+    atomic_init(&cluster->whole, whole);
+    atomic_init(&cluster->config, config);
+    cluster->loops_count = loops_count;
+    cluster->endpoints_count = config->endpoints_count;
+    cluster->loops = calloc(loops_count, sizeof(*cluster->loops));
+    cluster->per_loop = calloc(loops_count, sizeof(*cluster->per_loop));
+    cluster->endpoints = calloc(config->endpoints_count, sizeof(*cluster->endpoints));
+    cluster->stats = calloc(1, sizeof(*cluster->stats));
+    if (cluster->loops == NULL || cluster->per_loop == NULL || cluster->endpoints == NULL ||
+        cluster->stats == NULL) {
+        goto fail;
+    }
+    if (RAND_bytes(cluster->key, sizeof(cluster->key)) != 1) {
+        snprintf(reterr_text, reterr_text_size, "the system has no random numbers");
+        error = BP_E_INTERNAL;
+        goto fail;
+    }
+    for (unsigned i = 0; i < loops_count; i++) {
+        struct bpi_cluster_loop *own = &cluster->per_loop[i];
+        cluster->loops[i] = loops[i];
+        own->cluster = cluster;
+        own->loop = loops[i];
+        own->timer.on_fire = on_run_timer;
+        own->run.deliver = on_run;
+        own->kick.deliver = on_kick;
+        own->abort.deliver = on_abort;
+        error = bpi_timer_reserve(loops[i], 1);
+        if (error != 0) {
+            goto fail;
+        }
+    }
+    struct bpi_pool_limits limits = limits_of(whole, config);
+    bpi_pool_init(&cluster->pool, &limits, config->endpoints_count);
+    error = add_places(cluster, config->max_links);
+    if (error != 0) {
+        goto fail;
+    }
+    for (unsigned i = 0; i < config->endpoints_count; i++) {
+        error = make_endpoint(cluster, config, i, reterr_text, reterr_text_size);
+        if (error != 0) {
+            goto fail;
+        }
+    }
+    *ret_cluster = cluster;
+    return 0;
+fail:
+    bpi_cluster_free(cluster);
+    return error;
+}
+
+void bpi_cluster_start(struct bpi_cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
+        bpi_probe_want(&cluster->endpoints[i].probe);
+    }
+}
+
+void bpi_cluster_reload(struct bpi_cluster *cluster,
+                        const struct bpi_config *whole,
+                        const struct bpi_cluster_config *config)
+{
+    struct bpi_pool_limits limits = limits_of(whole, config);
+    if (add_places(cluster, config->max_links) != 0) {
+        bpi_log(BPI_LOG_ERROR, "cluster", "%s: no memory for more links", config->name);
+        limits.links_max = cluster->links_count;
+    }
+    atomic_store_explicit(&cluster->whole, whole, memory_order_release);
+    atomic_store_explicit(&cluster->config, config, memory_order_release);
+    lock(cluster);
+    cluster->pool.limits = limits;
+    unlock(cluster);
+    for (unsigned i = 0; i < cluster->loops_count; i++) {
+        kick(cluster, i);
+    }
+}
+
+void bpi_cluster_stop(struct bpi_cluster *cluster)
+{
+    atomic_store(&cluster->stopping, true);
+    lock(cluster);
+    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
+        bpi_pool_endpoint_down(&cluster->pool, i, 0);
+    }
+    bpi_pool_doom_all(&cluster->pool);
+    unlock(cluster);
+    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
+        bpi_probe_stop(&cluster->endpoints[i].probe);
+    }
+    for (unsigned i = 0; i < cluster->loops_count; i++) {
+        kick(cluster, i);
+    }
+}
+
+void bpi_cluster_abort(struct bpi_cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->loops_count; i++) {
+        bpi_loop_post(cluster->loops[i], &cluster->per_loop[i].abort);
+    }
+}
+
+bool bpi_cluster_is_closed(struct bpi_cluster *cluster)
+{
+    lock(cluster);
+    bool closed = bpi_pool_open_count(&cluster->pool) == 0 && cluster->probes_running == 0 &&
+                  cluster->checks == NULL;
+    unlock(cluster);
+    return closed;
+}
+
+void bpi_cluster_free(struct bpi_cluster *cluster)
+{
+    if (cluster == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < cluster->links_count; i++) {
+        free(cluster->links[i]);
+    }
+    free(cluster->links);
+    for (unsigned i = 0; cluster->endpoints != NULL && i < cluster->endpoints_count; i++) {
+        bpi_tls_context_unref(cluster->endpoints[i].tls);
+    }
+    free(cluster->endpoints);
+    free(cluster->stats);
+    free(cluster->per_loop);
+    free(cluster->loops);
+    pthread_mutex_destroy(&cluster->mutex);
+    explicit_bzero(cluster->key, sizeof(cluster->key));
+    free(cluster);
+}
+
+void bpi_cluster_stats_get(struct bpi_cluster *cluster, struct bpi_cluster_stats *ret_stats)
+{
+    lock(cluster);
+    *ret_stats = *cluster->stats;
+    const struct bpi_pool *pool = &cluster->pool;
+    ret_stats->links_open = bpi_pool_open_count(pool);
+    ret_stats->links_idle = pool->counts[BPI_POOL_IDLE];
+    ret_stats->links_leased = pool->counts[BPI_POOL_LEASED];
+    ret_stats->waiters = pool->waiters_count;
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        const struct bpi_pool_waiter *waiter;
+        ret_stats->leased[i] = pool->class_leased[i];
+        DL_FOREACH(pool->queues[i], waiter)
+        {
+            ret_stats->queued[i]++;
+        }
+    }
+    ret_stats->endpoints_count = cluster->endpoints_count;
+    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
+        memcpy(ret_stats->endpoints[i].name, cluster->endpoints[i].name,
+               sizeof(ret_stats->endpoints[i].name));
+        ret_stats->endpoints[i].up = pool->endpoints[i].up;
+        ret_stats->endpoints[i].links_open = pool->endpoints[i].open_count;
+        ret_stats->endpoints[i].leased = pool->endpoints[i].leased_count;
+        ret_stats->endpoints[i].granted = pool->endpoints[i].granted_total;
+    }
+    unlock(cluster);
+}

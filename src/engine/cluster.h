@@ -1,0 +1,167 @@
+/* One database cluster: its endpoints, its links, who waits for them, and what was verified.
+ *
+ * Joins the decider (pool/pool.h) to sockets: reports events to it, asks what to do, and does it. All
+ * loops share the pool under one mutex with short critical sections: no I/O, no callback, no logging
+ * inside. Grants reach their loop as mail.
+ *
+ * Lock order: cluster->mutex alone; no other lock is taken inside it but a mailbox's.
+ */
+#ifndef BPI_ENGINE_CLUSTER_H
+#define BPI_ENGINE_CLUSTER_H
+
+#include "base/histogram.h"
+#include "bolt/version.h"
+#include "engine/config.h"
+#include "engine/identity.h"
+#include "net/loop.h"
+#include "pool/pool.h"
+
+#include <boltpool/types.h>
+
+struct bpi_cluster;
+struct bpi_executor;
+struct bpi_link;
+struct bpi_login_check;
+struct bpi_tls_context;
+
+/* What a server said in a FAILURE. */
+struct bpi_server_failure {
+    char code[128];
+    char message[512];
+};
+
+/* A wish for a link. Embedded in its owner's object.
+ * Life: bpi_cluster_acquire() -> on_done (on the owner's loop, at the end of a turn) or a
+ * bpi_cluster_cancel() that returned true. If it returned false, on_done still comes.
+ */
+struct bpi_wish {
+    struct bpi_pool_waiter waiter; /* first: the pool's pointer is ours */
+    struct bpi_mail mail;
+    struct bpi_cluster *cluster;
+    struct bpi_loop *loop;
+    /* Set by the owner. */
+    struct bpi_identity *identity; /* borrowed while the wish is out */
+    bpi_bolt_version version;      /* the client's */
+    bool utc_patch;
+    struct bpi_login_check *check; /* of the cluster's own log-in checks */
+    /* `link` is the caller's to lend (bpi_link_lend, with the identity when `login` is set), or NULL: then
+     * the log-in failed and `failure` says how (the callee frees it). */
+    void (*on_done)(struct bpi_wish *wish, struct bpi_link *link, bool login);
+    struct bpi_link *link;
+    bool login;
+    struct bpi_server_failure *failure;
+};
+
+/* One who wants to know whether an identity may log on.
+ * Life: bpi_cluster_verify() -> on_done or a bpi_cluster_verify_cancel() that returned true.
+ */
+struct bpi_login {
+    struct bpi_login *prev, *next;
+    struct bpi_mail mail;
+    struct bpi_cluster *cluster;
+    struct bpi_loop *loop;
+    struct bpi_login_check *check; /* Lock: cluster->mutex */
+    /* status 0: verified, `expired` tells whether the server said credentials_expired. BP_E_SERVER_FAILURE:
+     * refused, `failure` says how. BP_E_QUEUE_TIMEOUT: no server could be asked in time. */
+    void (*on_done)(struct bpi_login *login);
+    int status;
+    bool expired;
+    struct bpi_server_failure failure;
+};
+
+/* What the servers look like to a client: known after the first contact. */
+struct bpi_cluster_face {
+    bpi_bolt_versions versions; /* spoken by all endpoints that were reached */
+    char server[128];           /* "Neo4j/5.26.30" */
+    int64_t recv_timeout_s;     /* hint; 0 = none */
+    bool ssr;                   /* hint ssr.enabled */
+};
+
+/* Waits for the first contact. */
+struct bpi_face_waiter {
+    struct bpi_face_waiter *prev, *next;
+    struct bpi_mail mail;
+    struct bpi_loop *loop;
+    bool queued; /* Lock: cluster->mutex */
+    void (*on_known)(struct bpi_face_waiter *waiter);
+};
+
+struct bpi_cluster_stats {
+    unsigned links_open;
+    unsigned links_open_max; /* the most at one time */
+    unsigned links_idle;
+    unsigned links_leased;
+    unsigned waiters;
+    unsigned leased[BPI_CLASS_COUNT];
+    unsigned queued[BPI_CLASS_COUNT];
+    uint64_t granted[BPI_CLASS_COUNT];
+    struct bpi_histogram wait[BPI_CLASS_COUNT]; /* from the request's arrival to the grant */
+    unsigned endpoints_count;
+    struct {
+        char name[300];
+        bool up;
+        unsigned links_open;
+        unsigned leased;
+        uint64_t granted;
+    } endpoints[BPI_CONFIG_ENDPOINTS_MAX];
+    uint64_t logins_checked;
+    uint64_t logins_swapped; /* LOGOFF and LOGON on a link */
+    uint64_t links_opened;
+    uint64_t links_lost;
+};
+
+/* `config` is one of clusters[] of a config that the caller holds a reference on as long as the cluster
+ * uses it (see bpi_cluster_reload). The loops need not run yet.
+ * Errors: BP_E_NO_MEMORY, BP_E_CONFIG (TLS files), libuv's; reterr_text says what. */
+BP_MUST_CHECK int bpi_cluster_new(const struct bpi_config *whole,
+                                  const struct bpi_cluster_config *config,
+                                  struct bpi_loop **loops,
+                                  unsigned loops_count,
+                                  struct bpi_cluster **ret_cluster,
+                                  char *reterr_text,
+                                  size_t reterr_text_size);
+/* Starts asking the endpoints for their versions. On loop 0, or before it runs. */
+void bpi_cluster_start(struct bpi_cluster *cluster);
+/* Takes new limits; both configs must outlive the call, the new one the cluster or the next reload.
+ * Threads: any one at a time. */
+void bpi_cluster_reload(struct bpi_cluster *cluster,
+                        const struct bpi_config *whole,
+                        const struct bpi_cluster_config *config);
+/* Closes all links as they become idle and opens no more; stops asking endpoints. On loop 0. */
+void bpi_cluster_stop(struct bpi_cluster *cluster);
+/* Cuts what is left after bpi_cluster_stop(): on each loop, posted from any. */
+void bpi_cluster_abort(struct bpi_cluster *cluster);
+/* Whether every link is closed and no endpoint is being asked. Threads: any. */
+bool bpi_cluster_is_closed(struct bpi_cluster *cluster);
+/* After the loops have ended (or with everything closed). */
+void bpi_cluster_free(struct bpi_cluster *cluster);
+
+const uint8_t *bpi_cluster_key(const struct bpi_cluster *cluster); /* for identities */
+void bpi_cluster_face_get(struct bpi_cluster *cluster, struct bpi_cluster_face *ret_face);
+/* Waits until versions are known; false: they are already. on_known comes on the waiter's loop. */
+bool bpi_cluster_face_wait(struct bpi_cluster *cluster, struct bpi_face_waiter *waiter);
+/* True: it won't be called any more. */
+bool bpi_cluster_face_cancel(struct bpi_cluster *cluster, struct bpi_face_waiter *waiter);
+
+/* Asks for a link; `waiter`'s class_, user_key, database_key and the wish's identity, version, utc_patch
+ * and on_done are set. Never blocks. On the loop that will own the lease. */
+void bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish);
+bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish);
+/* Why it waits, for people: how many are ahead and what limit is reached. Returns `text`. */
+const char *bpi_cluster_explain(struct bpi_cluster *cluster,
+                                const struct bpi_wish *wish,
+                                char *text,
+                                size_t size);
+
+/* Whether `identity` may log on; checks of the same log-in at the same time are one. */
+void bpi_cluster_verify(struct bpi_cluster *cluster,
+                        struct bpi_login *login,
+                        struct bpi_identity *identity,
+                        bpi_bolt_version version,
+                        bool utc_patch);
+bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *login);
+
+/* Threads: any. */
+void bpi_cluster_stats_get(struct bpi_cluster *cluster, struct bpi_cluster_stats *ret_stats);
+
+#endif

@@ -1,0 +1,132 @@
+/* The cluster's own struct, for the files of this folder: cluster.c (grants), link.c (links), probe.c
+ * (first contact), login.c (log-in checks).
+ */
+#ifndef BPI_ENGINE_CLUSTER_INTERNAL_H
+#define BPI_ENGINE_CLUSTER_INTERNAL_H
+
+#include "engine/auth_cache.h"
+#include "engine/cluster.h"
+#include "engine/link.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Asks one endpoint for its versions and its name. Owner: loop 0. */
+struct bpi_probe {
+    struct bpi_cluster *cluster;
+    unsigned endpoint;
+    struct bpi_conn *conn;
+    struct bpi_timer timer;
+    struct bpi_mail mail;
+    struct bpi_buffer answer; /* collects HELLO's answer */
+    enum { PROBE_IDLE, PROBE_HANDSHAKE, PROBE_HELLO } phase;
+    bpi_bolt_versions spoken;
+    bp_usec backoff_us;
+    unsigned failures_count;
+    atomic_bool wanted; /* a start was posted and hasn't arrived */
+    void *handshake;    /* struct bpi_handshake_client, while in PROBE_HANDSHAKE */
+};
+
+struct bpi_endpoint {
+    struct bpi_url url;
+    struct bpi_tls_context *tls;
+    char name[300]; /* "host:port" */
+    struct bpi_probe probe;
+    /* Lock: cluster->mutex */
+    bpi_bolt_versions spoken; /* 0 = never reached */
+    char server[128];
+    int64_t recv_timeout_s;
+    bool ssr;
+};
+
+/* What a loop needs for itself. Owner: that loop. */
+struct bpi_cluster_loop {
+    struct bpi_cluster *cluster;
+    struct bpi_loop *loop;
+    struct bpi_timer timer; /* when the pool may have something to do by time alone */
+    struct bpi_mail run;    /* put off to the end of the turn, once */
+    bool run_queued;
+    struct bpi_mail kick; /* from other loops */
+    atomic_bool kicked;
+    struct bpi_mail abort;
+};
+
+/* A log-in being checked for one or more clients. Owner: the loop of `wish`; Lock: cluster->mutex for the
+ * list and the subscribers. */
+struct bpi_login_check {
+    struct bpi_login_check *prev, *next;
+    struct bpi_wish wish;
+    struct bpi_identity *identity;
+    struct bpi_login *subscribers;
+    struct bpi_timer timer; /* queue_timeout */
+    struct bpi_link *link;  /* being opened for it */
+    bool expired;           /* the server said credentials_expired */
+};
+
+struct bpi_cluster {
+    pthread_mutex_t mutex;
+    /* Atomic: swapped whole by a reload; the old one lives until every loop has had a turn since. */
+    const struct bpi_config *_Atomic whole;
+    const struct bpi_cluster_config *_Atomic config;
+    uint8_t key[BPI_IDENTITY_KEY_BYTES];
+    struct bpi_loop **loops;
+    unsigned loops_count;
+    struct bpi_cluster_loop *per_loop;
+    struct bpi_endpoint *endpoints;
+    unsigned endpoints_count;
+    _Atomic bool stopping;
+    /* Lock: mutex, for all below. */
+    struct bpi_pool pool;
+    struct bpi_link **links;
+    unsigned links_count;
+    struct bpi_auth_cache auth_cache;
+    struct bpi_cluster_face face;
+    struct bpi_face_waiter *face_waiters;
+    struct bpi_login_check *checks;
+    struct bpi_cluster_stats *stats;
+    unsigned probes_running;
+};
+
+static inline const struct bpi_cluster_config *bpi_cluster_config(const struct bpi_cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->config, memory_order_acquire);
+}
+
+/* At the end of this turn, on `loop`: does what the pool wants until it wants nothing. Put off, so that no
+ * event of a link ends in another event of the same link. */
+void bpi_cluster_run_soon(struct bpi_cluster *cluster, struct bpi_loop *loop);
+
+/* Events of links; each runs the pool. On the link's loop. */
+void bpi_cluster_link_opened(struct bpi_link *link);
+void bpi_cluster_link_released(struct bpi_link *link);
+/* An idle link died; a grant or a GOODBYE may be on its way to it and finds out there. */
+void bpi_cluster_idle_link_lost(struct bpi_link *link);
+/* The connection is closed. `established` tells that it had been logged on and nobody here ended it. */
+void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error);
+/* The server refused a log-in: cache entry, idle links and queued wishes of that identity go. */
+void bpi_cluster_login_refused(struct bpi_cluster *cluster,
+                               struct bpi_identity *identity,
+                               const struct bpi_bolt_answer *answer,
+                               struct bpi_loop *loop);
+void bpi_server_failure_set(struct bpi_server_failure *failure,
+                            const struct bpi_bolt_answer *answer);
+
+/* login.c: the check's link logged on, was refused, or was lost before either. */
+void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link);
+void bpi_login_check_refused(struct bpi_login_check *check, const struct bpi_bolt_answer *answer);
+void bpi_login_check_lost(struct bpi_login_check *check);
+
+/* probe.c */
+void bpi_probe_init(struct bpi_probe *probe, struct bpi_cluster *cluster, unsigned endpoint);
+/* Threads: any; merges with one that is under way. */
+void bpi_probe_want(struct bpi_probe *probe);
+void bpi_probe_stop(struct bpi_probe *probe); /* on loop 0 */
+
+/* Writes HELLO as this cluster's links say it. `token` absent: without a log-in (5.1+). */
+BP_MUST_CHECK int bpi_link_write_hello(struct bpi_buffer *out,
+                                       const struct bpi_url *url,
+                                       bpi_bolt_version version,
+                                       bool utc_patch,
+                                       struct bpi_bolt_span token);
+
+#endif

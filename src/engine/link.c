@@ -1,0 +1,656 @@
+/* See link.h for the phases and the rules. */
+#include "engine/link.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "bolt/handshake.h"
+#include "bolt/packstream.h"
+#include "engine/cluster.h"
+#include "engine/cluster_internal.h"
+#include "engine/config.h"
+#include "engine/identity.h"
+#include "net/conn.h"
+
+#include <boltpool/error.h>
+#include <boltpool/version.h>
+
+#include <uv.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* A server closes at once on GOODBYE (measured: under 1 ms); one that doesn't is cut. */
+#define GOODBYE_TIMEOUT_US BP_USEC_PER_SECOND
+/* Reading from a server may run ahead of its client by this much. */
+#define LINK_IN_MAX_BYTES ((size_t)256 * 1024)
+
+static void link_lost(struct bpi_link *link, int error);
+
+/* ---- what a link says about itself ---- */
+
+int bpi_link_write_hello(struct bpi_buffer *out,
+                         const struct bpi_url *url,
+                         bpi_bolt_version version,
+                         bool utc_patch,
+                         struct bpi_bolt_span token)
+{
+    static const char agent[] = "boltpool/" BP_VERSION_STRING;
+    struct bpi_buffer map = {0};
+    struct bpi_pack_writer writer;
+    uint32_t token_pairs = 0;
+    struct bpi_pack_reader reader = {0};
+    int error = 0;
+    if (token.data != NULL) {
+        bpi_pack_reader_init(&reader, token.data, token.size);
+        error = bpi_pack_next_map(&reader, &token_pairs);
+        if (error != 0) {
+            return error;
+        }
+    }
+    bool patch = utc_patch && bpi_bolt_has_patch(version);
+    size_t pairs = 1 + (size_t)bpi_bolt_has_bolt_agent(version) + (size_t)url->routing +
+                   (size_t)patch + token_pairs;
+    bpi_pack_writer_init(&writer, &map);
+    bpi_pack_map(&writer, pairs);
+    bpi_pack_text(&writer, "user_agent");
+    bpi_pack_text(&writer, agent);
+    if (bpi_bolt_has_bolt_agent(version)) {
+        bpi_pack_text(&writer, "bolt_agent");
+        bpi_pack_map(&writer, 2);
+        bpi_pack_text(&writer, "product");
+        bpi_pack_text(&writer, agent);
+        bpi_pack_text(&writer, "language");
+        bpi_pack_text(&writer, "C");
+    }
+    if (url->routing) {
+        char address[300];
+        snprintf(address, sizeof(address), "%s:%u", url->host, url->port);
+        bpi_pack_text(&writer, "routing");
+        bpi_pack_map(&writer, 1);
+        bpi_pack_text(&writer, "address");
+        bpi_pack_text(&writer, address);
+    }
+    if (patch) {
+        bpi_pack_text(&writer, "patch_bolt");
+        bpi_pack_list(&writer, 1);
+        bpi_pack_text(&writer, "utc");
+    }
+    if (token_pairs > 0) {
+        bpi_pack_raw(&writer, reader.at, (size_t)(reader.end - reader.at));
+    }
+    error = writer.status;
+    if (error == 0) {
+        error =
+            bpi_bolt_write_map(out, BPI_BOLT_HELLO,
+                               (struct bpi_bolt_span){map.data + map.begin, bpi_buffer_size(&map)});
+    }
+    bpi_buffer_wipe(&map);
+    return error;
+}
+
+static struct bpi_endpoint *link_endpoint(struct bpi_link *link)
+{
+    return &link->cluster->endpoints[link->place.endpoint];
+}
+
+/* ---- ending ---- */
+
+static void lessee_clear(struct bpi_link *link)
+{
+    link->lessee = NULL;
+    link->lessee_user = NULL;
+}
+
+/* Frees what belongs to the connection; the place stays. */
+static void link_drop_conn(struct bpi_link *link)
+{
+    bpi_timer_clear(link->loop, &link->timer);
+    if (link->conn != NULL) {
+        bpi_conn_close(link->conn);
+        link->conn = NULL;
+    }
+    bpi_client_state_done(&link->state);
+    bpi_identity_unref(link->identity);
+    link->identity = NULL;
+    link->phase = BPI_LINK_CLOSED;
+    memset(&link->scanner, 0, sizeof(link->scanner));
+    link->scanned_bytes = 0;
+    link->mid_record = false;
+    link->login_due = 0;
+}
+
+/* The connection is gone or of no use: tells the lessee, the cluster, and the check it was opened for. */
+static void link_lost(struct bpi_link *link, int error)
+{
+    enum bpi_link_phase phase = link->phase;
+    const struct bpi_lessee *lessee = link->lessee;
+    void *user = link->lessee_user;
+    struct bpi_pool_waiter *sponsor = NULL;
+    if (phase < BPI_LINK_READY) {
+        sponsor = link->granted;
+        link->granted = NULL;
+    }
+    lessee_clear(link);
+    link_drop_conn(link);
+    if (lessee != NULL) {
+        lessee->on_lost(user, error);
+    }
+    if (phase == BPI_LINK_READY && lessee == NULL) {
+        bpi_cluster_idle_link_lost(link);
+    } else {
+        bpi_cluster_link_closed(link, phase == BPI_LINK_READY || phase == BPI_LINK_CLEANING, error);
+    }
+    if (sponsor != NULL) {
+        struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
+        check->link = NULL;
+        bpi_login_check_lost(check);
+    }
+}
+
+bool bpi_link_is_alive(struct bpi_link *link)
+{
+    return link->conn != NULL && link->phase == BPI_LINK_READY && bpi_conn_is_quiet(link->conn);
+}
+
+void bpi_link_close(struct bpi_link *link)
+{
+    lessee_clear(link);
+    link_drop_conn(link);
+    bpi_cluster_link_closed(link, false, 0);
+}
+
+static void on_timer(struct bpi_timer *timer)
+{
+    struct bpi_link *link =
+        (struct bpi_link *)(void *)((char *)timer - offsetof(struct bpi_link, timer));
+    if (link->phase < BPI_LINK_READY) {
+        link_lost(link, UV_ETIMEDOUT);
+        return;
+    }
+    if (link->phase == BPI_LINK_CLEANING) {
+        bpi_log(BPI_LOG_WARN, "link", "%s did not answer a RESET in time; its connection is closed",
+                link_endpoint(link)->name);
+    }
+    bpi_link_close(link);
+}
+
+void bpi_link_say_goodbye(struct bpi_link *link)
+{
+    if (link->conn == NULL) {
+        bpi_cluster_link_closed(link, false, 0);
+        return;
+    }
+    link->phase = BPI_LINK_GOODBYE;
+    if (bpi_bolt_write_simple(bpi_conn_out(link->conn), BPI_BOLT_GOODBYE) != 0) {
+        bpi_link_close(link);
+        return;
+    }
+    bpi_conn_flush(link->conn);
+    bpi_timer_set(link->loop, &link->timer, bpi_loop_now_us(link->loop) + GOODBYE_TIMEOUT_US);
+}
+
+void bpi_link_release(struct bpi_link *link)
+{
+    BP_ASSERT(bpi_link_is_clean(link));
+    lessee_clear(link);
+    link->phase = BPI_LINK_READY;
+    link->answer_seen = false;
+    bpi_timer_clear(link->loop, &link->timer);
+    bpi_conn_read_resume(link->conn);
+    if (bpi_buffer_size(bpi_conn_in(link->conn)) != link->scanned_bytes && !link->in_events) {
+        /* Bytes that nothing asked for. */
+        bpi_link_close(link);
+        return;
+    }
+    bpi_cluster_link_released(link);
+}
+
+/* The next step of cleaning, after each answer. */
+static void clean_step(struct bpi_link *link)
+{
+    if (bpi_link_is_clean(link)) {
+        bpi_link_release(link);
+        return;
+    }
+    if (!link->reset_sent && link->login_due == 0 && bpi_client_state_may_reset(&link->state)) {
+        if (bpi_link_send(link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+            bpi_link_close(link);
+            return;
+        }
+        link->reset_sent = true;
+        bpi_link_flush(link);
+    }
+}
+
+void bpi_link_clean(struct bpi_link *link)
+{
+    lessee_clear(link);
+    if (link->conn == NULL) {
+        bpi_cluster_link_closed(link, false, 0);
+        return;
+    }
+    link->phase = BPI_LINK_CLEANING;
+    link->reset_sent = false;
+    bpi_conn_read_resume(link->conn);
+    bpi_timer_set(link->loop, &link->timer,
+                  bpi_loop_now_us(link->loop) +
+                      bpi_cluster_config(link->cluster)->reset_timeout_us);
+    clean_step(link);
+}
+
+/* ---- what arrives ---- */
+
+static void
+on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_answer *answer)
+{
+    if (answer->tag == BPI_BOLT_SUCCESS) {
+        link->login_due--;
+        if (link->login_due > 0) {
+            return;
+        }
+        if (link->phase == BPI_LINK_LOGIN) {
+            struct bpi_pool_waiter *sponsor = link->granted;
+            const uint8_t *value;
+            size_t value_size;
+            bool expired = bpi_pack_map_find(answer->meta.data, answer->meta.size,
+                                             "credentials_expired", &value, &value_size) == 1 &&
+                           value_size == 1 && value[0] == 0xc3;
+            link->phase = BPI_LINK_READY;
+            bpi_timer_clear(link->loop, &link->timer);
+            link->granted = NULL;
+            bpi_cluster_link_opened(link);
+            if (sponsor != NULL) {
+                struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
+                check->expired = expired;
+                bpi_login_check_verified(check, link);
+            }
+            return;
+        }
+        if (link->phase == BPI_LINK_CLEANING) {
+            clean_step(link);
+        } else if (link->lessee != NULL) {
+            link->lessee->on_ready(link->lessee_user);
+        }
+        return;
+    }
+    /* Servers close after a refused log-in, and so do we. */
+    struct bpi_cluster *cluster = link->cluster;
+    struct bpi_identity *identity = bpi_identity_ref(link->identity);
+    const struct bpi_lessee *lessee = link->lessee;
+    void *user = link->lessee_user;
+    struct bpi_pool_waiter *sponsor = link->granted;
+    struct bpi_loop *loop = link->loop;
+    (void)request;
+    link->granted = NULL;
+    lessee_clear(link);
+    link_drop_conn(link);
+    bool is_credentials = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
+                          memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0;
+    if (is_credentials) {
+        bpi_cluster_login_refused(cluster, identity, answer, loop);
+    }
+    if (sponsor != NULL) {
+        struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
+        check->link = NULL;
+        if (is_credentials) {
+            bpi_login_check_refused(check, answer);
+        } else {
+            bpi_login_check_lost(check);
+        }
+    } else if (lessee != NULL) {
+        lessee->on_login_failed(user, answer);
+    }
+    bpi_cluster_link_closed(link, false, is_credentials ? 0 : BP_E_SERVER_FAILURE);
+    bpi_identity_unref(identity);
+}
+
+/* Gives one whole answer to whom it belongs. `framed` is the message as it came. */
+static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t framed_size)
+{
+    const uint8_t *payload = framed + 2;
+    size_t payload_size = (size_t)framed[0] << 8 | framed[1];
+    struct bpi_buffer joined = {0};
+    int error = 0;
+    if (payload_size + 4 != framed_size) {
+        /* More than one chunk: an answer this large is a plan or a profile. */
+        struct bpi_buffer copy = {0};
+        struct bpi_chunk_reader reader = {0};
+        error = bpi_buffer_append(&copy, framed, framed_size);
+        if (error == 0) {
+            int event = bpi_chunk_read(&reader, &copy, framed_size);
+            error = event == BPI_CHUNK_MESSAGE ? 0 : event < 0 ? event : BP_E_PROTOCOL;
+        }
+        joined = reader.message;
+        bpi_buffer_done(&copy);
+        payload = joined.data + joined.begin;
+        payload_size = bpi_buffer_size(&joined);
+    }
+    struct bpi_bolt_answer answer = {0};
+    uint8_t request = 0;
+    if (error == 0) {
+        error = bpi_bolt_answer_read(payload, payload_size, &answer);
+    }
+    if (error == 0) {
+        error = bpi_client_state_received(&link->state, answer.tag, answer.has_more, &request);
+    }
+    if (error != 0) {
+        char quoted[64];
+        bpi_log(
+            BPI_LOG_WARN, "link",
+            "%s sent what nothing asked for (%s; %s); its connection is closed",
+            link_endpoint(link)->name, bp_error_text(error),
+            bpi_log_quote(quoted, sizeof(quoted), payload, payload_size < 12 ? payload_size : 12));
+        bpi_buffer_done(&joined);
+        link_lost(link, error);
+        return;
+    }
+    link->answer_seen = true;
+    if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
+        on_login_answer(link, request, &answer);
+    } else if (link->phase == BPI_LINK_CLEANING) {
+        if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS) {
+            link_lost(link, BP_E_PROTOCOL);
+        } else {
+            clean_step(link);
+        }
+    } else if (link->lessee != NULL) {
+        link->lessee->on_summary(link->lessee_user, request, &answer, framed, framed_size);
+    }
+    bpi_buffer_done(&joined);
+}
+
+/* Passes on records [begin, end) of what was received. */
+static void give_records(struct bpi_link *link, const uint8_t *data, size_t size, bool whole)
+{
+    if (size > 0 && link->lessee != NULL && link->phase == BPI_LINK_READY) {
+        link->lessee->on_records(link->lessee_user, data, size, whole);
+    }
+}
+
+/* Walks over what was received: records are gathered and passed on in one piece, every other message is
+ * read. Stops when the connection is gone, or changed hands to nobody. */
+static void link_walk(struct bpi_link *link)
+{
+    size_t pass_max = bpi_cluster_config(link->cluster)->record_buffer_bytes;
+    struct bpi_buffer *in = bpi_conn_in(link->conn);
+    size_t at = 0;     /* where the current message begins */
+    size_t passed = 0; /* all before it was dealt with */
+    size_t seen = link->scanned_bytes;
+    while (true) {
+        const uint8_t *data = bpi_buffer_head(in);
+        size_t size = bpi_buffer_size(in);
+        size_t used = 0;
+        enum bpi_chunk_event event = BPI_CHUNK_MORE;
+        if (seen < size) {
+            event = bpi_chunk_scan(&link->scanner, data + seen, size - seen, &used);
+            seen += used;
+        }
+        if (event == BPI_CHUNK_MORE) {
+            bool is_record =
+                link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD;
+            give_records(link, data + passed, at - passed, true);
+            if (link->conn == NULL) {
+                return;
+            }
+            passed = at;
+            if (seen - at > pass_max) {
+                if (!is_record) {
+                    link_lost(link, BP_E_SIZE);
+                    return;
+                }
+                give_records(link, data + at, seen - at, false);
+                if (link->conn == NULL) {
+                    return;
+                }
+                link->mid_record = true;
+                passed = seen;
+            }
+            break;
+        }
+        if (event == BPI_CHUNK_NOOP) {
+            give_records(link, data + passed, at - passed, true);
+            if (link->conn == NULL) {
+                return;
+            }
+            passed = at = seen;
+            if (link->lessee != NULL && link->lessee->on_noop != NULL) {
+                link->lessee->on_noop(link->lessee_user);
+            }
+        } else if (link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD) {
+            uint8_t request;
+            if (bpi_client_state_received(&link->state, BPI_BOLT_RECORD, false, &request) != 0) {
+                link_lost(link, BP_E_UNEXPECTED);
+                return;
+            }
+            link->mid_record = false;
+            link->answer_seen = true;
+            at = seen;
+        } else {
+            give_records(link, data + passed, at - passed, true);
+            if (link->conn == NULL) {
+                return;
+            }
+            passed = seen;
+            on_answer(link, data + at, seen - at);
+            at = seen;
+        }
+        if (link->conn == NULL) {
+            return;
+        }
+    }
+    bpi_buffer_consume(in, passed);
+    link->scanned_bytes = seen - passed;
+    if (link->phase == BPI_LINK_READY && link->lessee == NULL && link->granted == NULL &&
+        bpi_buffer_size(in) > 0) {
+        /* An idle link has to be quiet. */
+        link_lost(link, BP_E_UNEXPECTED);
+    }
+}
+
+static void start_login(struct bpi_link *link)
+{
+    struct bpi_endpoint *endpoint = link_endpoint(link);
+    struct bpi_bolt_span token = bpi_identity_token(link->identity);
+    struct bpi_bolt_span none = {0};
+    struct bpi_buffer *out = bpi_conn_out(link->conn);
+    bool logon = bpi_bolt_has_logon(link->version);
+    link->phase = BPI_LINK_LOGIN;
+    bpi_client_state_init(&link->state, link->version);
+    int error = bpi_link_write_hello(out, &endpoint->url, link->version, link->utc_patch,
+                                     logon ? none : token);
+    if (error == 0) {
+        error = bpi_client_state_sent(&link->state, BPI_BOLT_HELLO);
+    }
+    link->login_due = 1;
+    if (error == 0 && logon) {
+        error = bpi_bolt_write_map(out, BPI_BOLT_LOGON, token);
+        if (error == 0) {
+            error = bpi_client_state_sent(&link->state, BPI_BOLT_LOGON);
+        }
+        link->login_due = 2;
+    }
+    if (error != 0) {
+        link_lost(link, error);
+        return;
+    }
+    bpi_conn_flush(link->conn);
+}
+
+static void on_open(struct bpi_conn *conn, void *user)
+{
+    struct bpi_link *link = user;
+    struct bpi_handshake_client handshake;
+    link->phase = BPI_LINK_HANDSHAKE;
+    int error = bpi_handshake_client_start(&handshake, bpi_bolt_versions_of(link->version), false,
+                                           bpi_conn_out(conn));
+    if (error != 0) {
+        link_lost(link, error);
+        return;
+    }
+    bpi_conn_flush(conn);
+}
+
+static void on_data(struct bpi_conn *conn, void *user)
+{
+    struct bpi_link *link = user;
+    if (link->phase == BPI_LINK_HANDSHAKE) {
+        /* One exact version was proposed, so the answer is told by its four bytes alone. */
+        struct bpi_handshake_client handshake = {.wanted = bpi_bolt_versions_of(link->version)};
+        enum bpi_handshake_result result;
+        int error = bpi_handshake_client_read(&handshake, bpi_conn_in(conn), &result);
+        if (error == 0 && result == BPI_HANDSHAKE_MORE) {
+            return;
+        }
+        if (error != 0 || result != BPI_HANDSHAKE_DONE) {
+            link_lost(link, error != 0 ? error : BP_E_VERSION);
+            return;
+        }
+        start_login(link);
+        return;
+    }
+    if (link->phase == BPI_LINK_GOODBYE) {
+        bpi_buffer_clear(bpi_conn_in(conn));
+        return;
+    }
+    link->in_events = true;
+    link_walk(link);
+    link->in_events = false;
+}
+
+static void on_drain(struct bpi_conn *conn, void *user)
+{
+    struct bpi_link *link = user;
+    (void)conn;
+    if (link->lessee != NULL && link->lessee->on_drain != NULL) {
+        link->lessee->on_drain(link->lessee_user);
+    }
+}
+
+static void on_close(struct bpi_conn *conn, void *user, int error)
+{
+    struct bpi_link *link = user;
+    (void)conn;
+    if (link->phase == BPI_LINK_GOODBYE) {
+        link_drop_conn(link);
+        bpi_cluster_link_closed(link, false, 0);
+        return;
+    }
+    link_lost(link, error == 0 ? BP_E_SERVER_LOST : error);
+}
+
+static const struct bpi_conn_handler conn_handler = {
+    .on_open = on_open,
+    .on_data = on_data,
+    .on_drain = on_drain,
+    .on_close = on_close,
+};
+
+/* ---- opening and lending ---- */
+
+void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
+{
+    struct bpi_endpoint *endpoint = link_endpoint(link);
+    const struct bpi_cluster_config *config = bpi_cluster_config(link->cluster);
+    struct bpi_conn_options options = {
+        .handler = &conn_handler,
+        .user = link,
+        .tls = endpoint->tls,
+        .host_name = endpoint->url.host,
+        .open_timeout_us = config->connect_timeout_us,
+        .in_max_bytes = LINK_IN_MAX_BYTES,
+    };
+    /* A record is held until it is whole, up to this size. */
+    if (options.in_max_bytes < config->record_buffer_bytes * 2) {
+        options.in_max_bytes = config->record_buffer_bytes * 2;
+    }
+    link->loop = wish->loop;
+    link->version = (bpi_bolt_version)(link->place.key.protocol & 0xffff);
+    link->utc_patch = wish->utc_patch;
+    link->identity = bpi_identity_ref(wish->identity);
+    link->granted = wish->waiter.is_check ? &wish->waiter : NULL;
+    if (wish->waiter.is_check) {
+        wish->check->link = link;
+    }
+    link->phase = BPI_LINK_CONNECTING;
+    link->timer.on_fire = on_timer;
+    int error =
+        bpi_conn_connect(link->loop, endpoint->url.host, endpoint->url.port, &options, &link->conn);
+    if (error != 0) {
+        link->conn = NULL;
+        link_lost(link, error);
+        return;
+    }
+    /* Handshake and log-in count too; the connection's own time-out ends with TLS. */
+    bpi_timer_set(link->loop, &link->timer,
+                  bpi_loop_now_us(link->loop) + config->connect_timeout_us);
+}
+
+int bpi_link_login(struct bpi_link *link, struct bpi_identity *identity)
+{
+    struct bpi_buffer *out = bpi_conn_out(link->conn);
+    int error = bpi_bolt_write_simple(out, BPI_BOLT_LOGOFF);
+    if (error == 0) {
+        error = bpi_client_state_sent(&link->state, BPI_BOLT_LOGOFF);
+    }
+    if (error == 0) {
+        error = bpi_bolt_write_map(out, BPI_BOLT_LOGON, bpi_identity_token(identity));
+    }
+    if (error == 0) {
+        error = bpi_client_state_sent(&link->state, BPI_BOLT_LOGON);
+    }
+    if (error != 0) {
+        return error;
+    }
+    bpi_identity_ref(identity);
+    bpi_identity_unref(link->identity);
+    link->identity = identity;
+    link->login_due = 2;
+    return 0;
+}
+
+int bpi_link_lend(struct bpi_link *link,
+                  const struct bpi_lessee *lessee,
+                  void *user,
+                  struct bpi_identity *identity)
+{
+    BP_ASSERT(link->phase == BPI_LINK_READY && link->lessee == NULL);
+    link->lessee = lessee;
+    link->lessee_user = user;
+    link->answer_seen = false;
+    return identity == NULL ? 0 : bpi_link_login(link, identity);
+}
+
+int bpi_link_send(struct bpi_link *link, uint8_t tag, const void *payload, size_t size)
+{
+    if (link->state.pending_count >= BPI_CLIENT_PENDING_MAX) {
+        return BP_E_FULL;
+    }
+    int error = bpi_chunk_write(bpi_conn_out(link->conn), payload, size);
+    return error != 0 ? error : bpi_client_state_sent(&link->state, tag);
+}
+
+void bpi_link_flush(struct bpi_link *link)
+{
+    bpi_conn_flush(link->conn);
+}
+
+size_t bpi_link_unsent(const struct bpi_link *link)
+{
+    return bpi_conn_unsent(link->conn);
+}
+
+void bpi_link_pause(struct bpi_link *link)
+{
+    bpi_conn_read_pause(link->conn);
+}
+
+void bpi_link_resume(struct bpi_link *link)
+{
+    bpi_conn_read_resume(link->conn);
+}
+
+bool bpi_link_is_clean(const struct bpi_link *link)
+{
+    return link->conn != NULL && link->login_due == 0 && !link->mid_record &&
+           bpi_client_state_clean(&link->state);
+}

@@ -1,0 +1,132 @@
+/* One Bolt connection to a server: opened, logged on, lent, cleaned, closed.
+ *
+ * A link knows at any time which answers are due (bolt/client_state.h) and gives them to its lessee, the
+ * one who holds the lease: records as framed bytes that nobody looks into, summaries as messages. Its
+ * own traffic (HELLO, LOGON, LOGOFF, the cleaning RESET) is answered in here.
+ *
+ * Phases -> function:
+ *   CLOSED -> open -> CONNECTING -> HANDSHAKE -> LOGIN -> READY (idle, or lent to a lessee)
+ *   READY  -> clean -> CLEANING -> READY (released)       any -> lost -> CLOSED
+ *   READY  -> say_goodbye -> GOODBYE -> CLOSED
+ * RESET jumps a server's queue, so it is written only while neither BEGIN, COMMIT, ROLLBACK nor a log-in
+ * is unanswered (`bpi_client_state_may_reset`).
+ *
+ * Owner: the loop it is on, for all but `place` (Lock: the cluster's mutex). While it is idle it stays
+ * with the loop of its last use; a grant to another loop hands it over by mail.
+ */
+#ifndef BPI_ENGINE_LINK_H
+#define BPI_ENGINE_LINK_H
+
+#include "bolt/chunk.h"
+#include "bolt/client_state.h"
+#include "bolt/message.h"
+#include "net/loop.h"
+#include "pool/pool.h"
+
+#include <boltpool/types.h>
+
+struct bpi_cluster;
+struct bpi_conn;
+struct bpi_identity;
+struct bpi_link;
+
+enum bpi_link_phase {
+    BPI_LINK_CLOSED,
+    BPI_LINK_CONNECTING,
+    BPI_LINK_HANDSHAKE,
+    BPI_LINK_LOGIN,
+    BPI_LINK_READY,
+    BPI_LINK_CLEANING,
+    BPI_LINK_GOODBYE,
+};
+
+/* What a lessee hears. All on the link's loop, none inside a call of the lessee's to the link. Inside an
+ * event the lessee may release, clean or close the link; it hears no more then. */
+struct bpi_lessee {
+    /* The log-in that came with the lease was accepted. */
+    void (*on_ready)(void *user);
+    /* Framed RECORDs, whole ones unless `whole` is false: then the bytes end inside a record larger than
+     * record_buffer_bytes, and more of it follows. */
+    void (*on_records)(void *user, const uint8_t *framed, size_t size, bool whole);
+    /* The answer to the oldest request: its summary as it came (framed) and read. */
+    void (*on_summary)(void *user,
+                       uint8_t request,
+                       const struct bpi_bolt_answer *answer,
+                       const uint8_t *framed,
+                       size_t size);
+    /* The server is still at work. */
+    void (*on_noop)(void *user);
+    /* What was sent has gone out; writing may go on. */
+    void (*on_drain)(void *user);
+    /* The server refused the log-in that came with the lease; the link is gone. */
+    void (*on_login_failed)(void *user, const struct bpi_bolt_answer *answer);
+    /* The connection is gone, with its unanswered requests. */
+    void (*on_lost)(void *user, int error);
+};
+
+struct bpi_link {
+    struct bpi_pool_link place; /* first: the pool's pointer is ours */
+    struct bpi_cluster *cluster;
+    struct bpi_loop *loop; /* whose mail and timers it uses */
+    struct bpi_conn *conn; /* NULL: CLOSED, or dead while a grant is on its way */
+    enum bpi_link_phase phase;
+    bpi_bolt_version version;
+    bool utc_patch;
+    bool in_events;    /* inside the link's own walk over received bytes */
+    bool reset_sent;   /* CLEANING: the RESET is out */
+    uint8_t login_due; /* answers due of LOGOFF and LOGON */
+    bool mid_record;   /* part of a large record was passed on */
+    bool answer_seen;  /* of this lease: the server has answered something */
+    struct bpi_identity *identity;
+    struct bpi_client_state state;
+    struct bpi_chunk_scanner scanner;
+    size_t scanned_bytes; /* of conn's `in`, by the scanner */
+    const struct bpi_lessee *lessee;
+    void *lessee_user;
+    struct bpi_timer timer; /* reset_timeout, or GOODBYE's end */
+    struct bpi_mail mail;
+    struct bpi_pool_waiter *granted; /* a grant that is being handed over */
+    bool granted_login;
+};
+
+/* Opens it for the wish it was reserved for by BPI_POOL_OPEN. On the wish's loop. */
+struct bpi_wish;
+void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish);
+
+/* Lends it: from now on `lessee` hears. With `identity` the link logs on as that one first: LOGOFF and
+ * LOGON are written, not flushed, so that small requests can join them; on_ready or on_login_failed
+ * follows. Errors: BP_E_NO_MEMORY; the caller closes the link then. */
+BP_MUST_CHECK int bpi_link_lend(struct bpi_link *link,
+                                const struct bpi_lessee *lessee,
+                                void *user,
+                                struct bpi_identity *identity);
+/* Renews the log-in of a lent, clean link (session mode), as above. */
+BP_MUST_CHECK int bpi_link_login(struct bpi_link *link, struct bpi_identity *identity);
+
+/* Writes one request, `payload` without its framing; flush sends. Errors: BP_E_NO_MEMORY, BP_E_FULL (too
+ * many unanswered): nothing was written. */
+BP_MUST_CHECK int
+bpi_link_send(struct bpi_link *link, uint8_t tag, const void *payload, size_t size);
+void bpi_link_flush(struct bpi_link *link);
+/* Bytes written that the socket hasn't taken. */
+size_t bpi_link_unsent(const struct bpi_link *link);
+void bpi_link_pause(struct bpi_link *link);
+void bpi_link_resume(struct bpi_link *link);
+/* Nothing unanswered, no transaction, no log-in due: may be released. */
+bool bpi_link_is_clean(const struct bpi_link *link);
+
+/* Ends the lease of a clean link. */
+void bpi_link_release(struct bpi_link *link);
+/* Ends the lease whatever the link is in the middle of: unanswered BEGIN, COMMIT and ROLLBACK are waited
+ * for, all else is stopped by a RESET; it is released once the server has answered that, or closed after
+ * reset_timeout. */
+void bpi_link_clean(struct bpi_link *link);
+/* Ends the lease, and the link at once. */
+void bpi_link_close(struct bpi_link *link);
+/* Closes an idle link as BPI_POOL_CLOSE asks: GOODBYE, then the server's FIN is waited for, so that it
+ * never sees more connections than allowed. On the link's loop. */
+void bpi_link_say_goodbye(struct bpi_link *link);
+/* Gets a link that was granted ready to leave its loop; false: it died meanwhile. */
+bool bpi_link_is_alive(struct bpi_link *link);
+
+#endif

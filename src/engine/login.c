@@ -1,0 +1,168 @@
+/* Checking a client's log-in with a server: once for each distinct log-in at a time.
+ *
+ * A check is a wish that always gets a link of its own opened for it (pool.h: is_check), so a wrong
+ * password is tried once and kills only that link. On success the link, logged on already, joins the idle
+ * ones. Clients that come with the same log-in meanwhile wait for the same check.
+ */
+#include "base/assert.h"
+#include "engine/cluster_internal.h"
+
+#include <boltpool/error.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+static void on_login_mail(struct bpi_mail *mail)
+{
+    struct bpi_login *login =
+        (struct bpi_login *)(void *)((char *)mail - offsetof(struct bpi_login, mail));
+    login->on_done(login);
+}
+
+/* Answers all subscribers and ends the check. On its loop. */
+static void
+check_end(struct bpi_login_check *check, int status, const struct bpi_bolt_answer *answer)
+{
+    struct bpi_cluster *cluster = check->wish.cluster;
+    pthread_mutex_lock(&cluster->mutex);
+    DL_DELETE(cluster->checks, check);
+    struct bpi_login *subscribers = check->subscribers;
+    struct bpi_login *login;
+    DL_FOREACH(subscribers, login)
+    {
+        login->check = NULL;
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+    while (subscribers != NULL) {
+        login = subscribers;
+        DL_DELETE(subscribers, login);
+        login->status = status;
+        login->expired = check->expired;
+        memset(&login->failure, 0, sizeof(login->failure));
+        if (answer != NULL) {
+            bpi_server_failure_set(&login->failure, answer);
+        }
+        bpi_loop_post(login->loop, &login->mail);
+    }
+    bpi_timer_clear(check->wish.loop, &check->timer);
+    bpi_identity_unref(check->identity);
+    free(check);
+}
+
+void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link)
+{
+    struct bpi_cluster *cluster = check->wish.cluster;
+    bp_usec ttl_us = bpi_cluster_config(cluster)->auth_cache_ttl_us;
+    check->link = NULL;
+    if (!check->expired && ttl_us > 0) {
+        pthread_mutex_lock(&cluster->mutex);
+        bpi_auth_cache_put(&cluster->auth_cache, bpi_identity_digest(check->identity),
+                           bpi_loop_now_us(check->wish.loop) + ttl_us);
+        pthread_mutex_unlock(&cluster->mutex);
+    }
+    check_end(check, 0, NULL);
+    bpi_cluster_link_released(link);
+}
+
+void bpi_login_check_refused(struct bpi_login_check *check, const struct bpi_bolt_answer *answer)
+{
+    check_end(check, BP_E_SERVER_FAILURE, answer);
+}
+
+void bpi_login_check_lost(struct bpi_login_check *check)
+{
+    struct bpi_cluster *cluster = check->wish.cluster;
+    if (check->timer.position == 0) {
+        /* The time ran out while the link was being opened. */
+        check_end(check, BP_E_QUEUE_TIMEOUT, NULL);
+        return;
+    }
+    pthread_mutex_lock(&cluster->mutex);
+    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter);
+    pthread_mutex_unlock(&cluster->mutex);
+    bpi_cluster_run_soon(cluster, check->wish.loop);
+}
+
+static void on_timer(struct bpi_timer *timer)
+{
+    struct bpi_login_check *check =
+        (struct bpi_login_check *)(void *)((char *)timer - offsetof(struct bpi_login_check, timer));
+    if (bpi_cluster_cancel(check->wish.cluster, &check->wish)) {
+        check_end(check, BP_E_QUEUE_TIMEOUT, NULL);
+    }
+    /* Otherwise its link is being opened, which ends within connect_timeout. */
+}
+
+void bpi_cluster_verify(struct bpi_cluster *cluster,
+                        struct bpi_login *login,
+                        struct bpi_identity *identity,
+                        bpi_bolt_version version,
+                        bool utc_patch)
+{
+    struct bpi_loop *loop = bpi_loop_current();
+    const uint8_t *digest = bpi_identity_digest(identity);
+    struct bpi_login_check *fresh = calloc(1, sizeof(*fresh));
+    login->cluster = cluster;
+    login->loop = loop;
+    login->mail.deliver = on_login_mail;
+    login->status = 0;
+    login->expired = false;
+    login->check = NULL;
+    memset(&login->failure, 0, sizeof(login->failure));
+    pthread_mutex_lock(&cluster->mutex);
+    bool known = bpi_auth_cache_holds(&cluster->auth_cache, digest, bpi_loop_now_us(loop));
+    struct bpi_login_check *check = NULL;
+    if (!known) {
+        DL_FOREACH(cluster->checks, check)
+        {
+            if (memcmp(bpi_identity_digest(check->identity), digest, BPI_POOL_IDENTITY_BYTES) ==
+                0) {
+                break;
+            }
+        }
+        if (check == NULL && fresh != NULL) {
+            check = fresh;
+            check->identity = bpi_identity_ref(identity);
+            DL_APPEND(cluster->checks, check);
+        }
+        if (check != NULL) {
+            login->check = check;
+            DL_APPEND(check->subscribers, login);
+        }
+        cluster->stats->logins_checked += check == fresh;
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+    if (known || check == NULL) {
+        login->status = known ? 0 : BP_E_NO_MEMORY;
+        free(fresh);
+        bpi_loop_defer(loop, &login->mail);
+        return;
+    }
+    if (check != fresh) {
+        free(fresh);
+        return;
+    }
+    check->wish.identity = check->identity;
+    check->wish.version = version;
+    check->wish.utc_patch = utc_patch;
+    check->wish.check = check;
+    check->wish.waiter.is_check = true;
+    check->wish.waiter.class_ = BPI_CLASS_HIGH_PRIORITY;
+    check->timer.on_fire = on_timer;
+    bpi_timer_set(loop, &check->timer,
+                  bpi_loop_now_us(loop) + bpi_cluster_config(cluster)->queue_timeout_us);
+    bpi_cluster_acquire(cluster, &check->wish);
+}
+
+bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *login)
+{
+    pthread_mutex_lock(&cluster->mutex);
+    bool subscribed = login->check != NULL;
+    if (subscribed) {
+        DL_DELETE(login->check->subscribers, login);
+        login->check = NULL;
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+    return subscribed;
+}
