@@ -103,6 +103,8 @@ void bpi_cluster_link_released(struct bpi_link *link);
 void bpi_cluster_idle_link_lost(struct bpi_link *link);
 /* The connection is closed. `established` tells that it had been logged on and nobody here ended it. */
 void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error);
+/* HELLO's answer on a link: names a server that a probe could not ask (before Bolt 5.1). */
+void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta);
 /* The server refused a log-in: cache entry, idle links and queued wishes of that identity go. */
 void bpi_cluster_login_refused(struct bpi_cluster *cluster,
                                struct bpi_identity *identity,

@@ -244,6 +244,9 @@ static void
 on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_answer *answer)
 {
     if (answer->tag == BPI_BOLT_SUCCESS) {
+        if (request == BPI_BOLT_HELLO) {
+            bpi_cluster_learn(link, answer->meta);
+        }
         link->login_due--;
         if (link->login_due > 0) {
             return;
@@ -280,7 +283,6 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     void *user = link->lessee_user;
     struct bpi_pool_waiter *sponsor = link->granted;
     struct bpi_loop *loop = link->loop;
-    (void)request;
     link->granted = NULL;
     lessee_clear(link);
     link_drop_conn(link);

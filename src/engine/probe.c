@@ -97,48 +97,77 @@ static void face_update_locked(struct bpi_cluster *cluster, const struct bpi_end
     }
 }
 
+/* What HELLO's answer says of its server; empty where `meta` is absent. */
+struct introduction {
+    char server[128];
+    int64_t recv_timeout_s;
+    bool ssr;
+};
+
+static void read_introduction(struct bpi_bolt_span meta, struct introduction *ret)
+{
+    struct bpi_pack_reader reader;
+    const uint8_t *value;
+    size_t value_size;
+    const uint8_t *hints;
+    size_t hints_size;
+    memset(ret, 0, sizeof(*ret));
+    if (meta.data == NULL) {
+        return;
+    }
+    if (bpi_pack_map_find(meta.data, meta.size, "server", &value, &value_size) == 1) {
+        const char *text;
+        size_t size;
+        bpi_pack_reader_init(&reader, value, value_size);
+        if (bpi_pack_next_string(&reader, &text, &size) == 0) {
+            snprintf(ret->server, sizeof(ret->server), "%.*s", (int)(size < 127 ? size : 127),
+                     text);
+        }
+    }
+    if (bpi_pack_map_find(meta.data, meta.size, "hints", &hints, &hints_size) != 1) {
+        return;
+    }
+    if (bpi_pack_map_find(hints, hints_size, "connection.recv_timeout_seconds", &value,
+                          &value_size) == 1) {
+        bpi_pack_reader_init(&reader, value, value_size);
+        if (bpi_pack_next_int(&reader, &ret->recv_timeout_s) != 0 || ret->recv_timeout_s < 0) {
+            ret->recv_timeout_s = 0;
+        }
+    }
+    ret->ssr = bpi_pack_map_find(hints, hints_size, "ssr.enabled", &value, &value_size) == 1 &&
+               value_size == 1 && value[0] == 0xc3;
+}
+
+void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    struct bpi_endpoint *endpoint = &cluster->endpoints[link->place.endpoint];
+    struct introduction said;
+    pthread_mutex_lock(&cluster->mutex);
+    if (endpoint->server[0] == '\0') {
+        read_introduction(meta, &said);
+        memcpy(endpoint->server, said.server, sizeof(endpoint->server));
+        endpoint->recv_timeout_s = said.recv_timeout_s;
+        face_update_locked(cluster, endpoint);
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+}
+
 static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
 {
     struct bpi_cluster *cluster = probe->cluster;
     struct bpi_endpoint *endpoint = probe_endpoint(probe);
     struct bpi_face_waiter *waiters = NULL;
-    const uint8_t *value;
-    size_t value_size;
-    char server[128] = "";
-    int64_t recv_timeout_s = 0;
-    bool ssr = false;
-    struct bpi_pack_reader reader;
-    if (meta.data != NULL &&
-        bpi_pack_map_find(meta.data, meta.size, "server", &value, &value_size) == 1) {
-        const char *text;
-        size_t text_size;
-        bpi_pack_reader_init(&reader, value, value_size);
-        if (bpi_pack_next_string(&reader, &text, &text_size) == 0) {
-            snprintf(server, sizeof(server), "%.*s", (int)(text_size < 127 ? text_size : 127),
-                     text);
-        }
-    }
-    const uint8_t *hints;
-    size_t hints_size;
-    if (meta.data != NULL &&
-        bpi_pack_map_find(meta.data, meta.size, "hints", &hints, &hints_size) == 1) {
-        if (bpi_pack_map_find(hints, hints_size, "connection.recv_timeout_seconds", &value,
-                              &value_size) == 1) {
-            bpi_pack_reader_init(&reader, value, value_size);
-            if (bpi_pack_next_int(&reader, &recv_timeout_s) != 0 || recv_timeout_s < 0) {
-                recv_timeout_s = 0;
-            }
-        }
-        ssr = bpi_pack_map_find(hints, hints_size, "ssr.enabled", &value, &value_size) == 1 &&
-              value_size == 1 && value[0] == 0xc3;
-    }
+    struct introduction said;
+    read_introduction(meta, &said);
+    const char *server = said.server;
     bool changed;
     pthread_mutex_lock(&cluster->mutex);
     changed = strcmp(endpoint->server, server) != 0 || endpoint->spoken != probe->spoken;
     endpoint->spoken = probe->spoken;
-    endpoint->recv_timeout_s = recv_timeout_s;
-    endpoint->ssr = ssr;
-    memcpy(endpoint->server, server, sizeof(server));
+    endpoint->recv_timeout_s = said.recv_timeout_s;
+    endpoint->ssr = said.ssr;
+    memcpy(endpoint->server, said.server, sizeof(endpoint->server));
     face_update_locked(cluster, endpoint);
     cluster->pool.endpoints[probe->endpoint].protocols = probe->spoken;
     if (!atomic_load(&cluster->stopping)) {
