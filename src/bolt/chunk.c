@@ -1,5 +1,5 @@
-/* See chunk.h. Both readers walk the same three steps: two header bytes, then that many payload bytes,
- * and a header of zero is a border: the end of a message that has payload, a NOOP else.
+/* See chunk.h. Both readers walk the same three steps: two header bytes, then that many payload
+ * bytes, and a header of zero is a border: the end of a message that has payload, a NOOP else.
  */
 #include "bolt/chunk.h"
 

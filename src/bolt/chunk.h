@@ -61,8 +61,8 @@ bpi_chunk_read(struct bpi_chunk_reader *reader, struct bpi_buffer *input, size_t
  * (its frame would be a NOOP); `out` stays as it was. */
 BP_MUST_CHECK int bpi_chunk_write(struct bpi_buffer *out, const void *payload, size_t size);
 
-/* Framing in place: begin, append the payload to `out`, end. A payload above 65,535 bytes is split by
- * moving it. Between the two nothing may be consumed from `out`. bpi_chunk_abort() takes back
+/* Framing in place: begin, append the payload to `out`, end. A payload above 65,535 bytes is split
+ * by moving it. Between the two nothing may be consumed from `out`. bpi_chunk_abort() takes back
  * everything since begin, and has to be called where bpi_chunk_end() fails. */
 BP_MUST_CHECK int bpi_chunk_begin(struct bpi_buffer *out, size_t *ret_mark);
 BP_MUST_CHECK int bpi_chunk_end(struct bpi_buffer *out, size_t mark);

@@ -90,7 +90,8 @@ static bool answer_fits(const struct bpi_client_state *client, uint8_t tag, uint
     case BPI_BOLT_FAILURE:
         return true;
     case BPI_BOLT_IGNORED:
-        /* A RESET overtakes what waits before it and other RESETs; the last one is never ignored. */
+        /* A RESET overtakes what waits before it and other RESETs; the last one is never
+         * ignored. */
         if (request == BPI_BOLT_RESET) {
             return client->pending_resets > 1;
         }

@@ -27,7 +27,8 @@ struct bpi_client_state {
 
 void bpi_client_state_init(struct bpi_client_state *client, bpi_bolt_version version);
 void bpi_client_state_done(struct bpi_client_state *client);
-/* Notes that a request was written; after GOODBYE the state is DEFUNCT. Errors: BP_E_FULL at BPI_CLIENT_PENDING_MAX, BP_E_NO_MEMORY. */
+/* Notes that a request was written; after GOODBYE the state is DEFUNCT. Errors: BP_E_FULL at
+ * BPI_CLIENT_PENDING_MAX, BP_E_NO_MEMORY. */
 BP_MUST_CHECK int bpi_client_state_sent(struct bpi_client_state *client, uint8_t tag);
 /* Notes an answer (its tag, and has_more of a SUCCESS). *ret_request is the request it belongs to;
  * for a RECORD that request stays pending.

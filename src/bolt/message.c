@@ -1,6 +1,6 @@
-/* See message.h. One table lists the tags: which version brought them and what their fields are. Maps
- * are read by walking their pairs once against a short list of known keys; a known key that comes
- * twice is an error, since real servers refuse it.
+/* See message.h. One table lists the tags: which version brought them and what their fields are.
+ * Maps are read by walking their pairs once against a short list of known keys; a known key that
+ * comes twice is an error, since real servers refuse it.
  */
 #include "bolt/message.h"
 

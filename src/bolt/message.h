@@ -51,26 +51,27 @@ struct bpi_bolt_request {
     uint8_t tag;
     struct bpi_bolt_text query;      /* RUN */
     struct bpi_bolt_span parameters; /* RUN: the map */
-    struct bpi_bolt_span
-        extra; /* the map of RUN, BEGIN, HELLO, LOGON, PULL, DISCARD; ROUTE: context */
+    /* The map of RUN, BEGIN, HELLO, LOGON, PULL and DISCARD; ROUTE's context. */
+    struct bpi_bolt_span extra;
     struct bpi_bolt_span bookmarks; /* ROUTE: the list */
     struct bpi_bolt_span route_db;  /* ROUTE: third field, a map (4.4+), a string or null (4.3) */
     int64_t api;                    /* TELEMETRY */
 };
 
-/* Checks tag, field count and the types of the fields; the whole payload within `limits`. Bytes behind
- * the struct are ignored, as real servers do.
+/* Checks tag, field count and the types of the fields; the whole payload within `limits`. Bytes
+ * behind the struct are ignored, as real servers do.
  * Errors: BP_E_UNEXPECTED for a tag that is no request of `version`, BP_E_FIELDS for a wrong field
- * count, BP_E_TYPE and the reader's errors else. *ret_request->tag is set whenever it could be read. */
+ * count, BP_E_TYPE and the reader's errors else. *ret_request->tag is set whenever it could be
+ * read. */
 BP_MUST_CHECK int bpi_bolt_request_read(const uint8_t *payload,
                                         size_t size,
                                         bpi_bolt_version version,
                                         const struct bpi_pack_limits *limits,
                                         struct bpi_bolt_request *ret_request);
 
-/* What RUN's and BEGIN's extra map says about a transaction. Readers of maps take an absent span as the
- * empty map and null as an absent value; a known key that comes twice is BP_E_PROTOCOL, one of a wrong
- * type BP_E_TYPE. */
+/* What RUN's and BEGIN's extra map says about a transaction. Readers of maps take an absent span as
+ * the empty map and null as an absent value; a known key that comes twice is BP_E_PROTOCOL, one of
+ * a wrong type BP_E_TYPE. */
 struct bpi_bolt_tx_extra {
     bool mode_read;          /* mode "r" */
     struct bpi_bolt_text db; /* absent or empty = home database */
@@ -88,8 +89,8 @@ BP_MUST_CHECK int bpi_bolt_tx_extra_read(struct bpi_bolt_span extra,
  * BP_E_TYPE. */
 BP_MUST_CHECK int bpi_bolt_fetch_read(struct bpi_bolt_span extra, int64_t *ret_n, int64_t *ret_qid);
 
-/* A log-in token as HELLO (<= 5.0) or LOGON carries it. The spans point into the message: whoever keeps
- * them copies them into a secret. */
+/* A log-in token as HELLO (<= 5.0) or LOGON carries it. The spans point into the message: whoever
+ * keeps them copies them into a secret. */
 struct bpi_bolt_auth {
     struct bpi_bolt_text scheme;
     struct bpi_bolt_text principal;
@@ -110,9 +111,9 @@ struct bpi_bolt_hello {
     bool disabled_is_classifications; /* by the key that was used */
 };
 BP_MUST_CHECK int bpi_bolt_hello_read(struct bpi_bolt_span extra, struct bpi_bolt_hello *ret_hello);
-/* What a real server answers to a malformed HELLO of `version` (bolt.md 4.5): 0 = fine, BP_E_PROTOCOL =
- * FAILURE Request.Invalid and the connection stays but is dead, BP_E_UNEXPECTED = close without a
- * word. *ret_reason is a static sentence. */
+/* What a real server answers to a malformed HELLO of `version`: 0 = fine,
+ * BP_E_PROTOCOL = FAILURE Request.Invalid and the connection stays but is dead, BP_E_UNEXPECTED =
+ * close without a word. *ret_reason is a static sentence. */
 BP_MUST_CHECK int
 bpi_bolt_hello_check(struct bpi_bolt_span extra, bpi_bolt_version version, const char **ret_reason);
 
@@ -143,8 +144,9 @@ BP_MUST_CHECK int bpi_bolt_write_fetch(struct bpi_buffer *out,
                                        int64_t qid); /* qid -1: none */
 BP_MUST_CHECK int bpi_bolt_write_success(struct bpi_buffer *out, struct bpi_bolt_span meta);
 /* FAILURE in the form of `version`. From 5.7 gql_status and description follow from the code (51N59
- * for NoThreadsAvailable, 08N06 for Request.Invalid and .InvalidFormat, 42NFF for Unauthorized, else
- * 50N42). With `idempotent` and 5.7+ diagnostic_record says _idempotent: the work was surely not run.
+ * for NoThreadsAvailable, 08N06 for Request.Invalid and .InvalidFormat, 42NFF for Unauthorized,
+ * else 50N42). With `idempotent` and 5.7+ diagnostic_record says _idempotent: the work was surely
+ * not run.
  */
 BP_MUST_CHECK int bpi_bolt_write_failure(struct bpi_buffer *out,
                                          bpi_bolt_version version,
@@ -157,9 +159,10 @@ BP_MUST_CHECK int bpi_bolt_write_route_success(struct bpi_buffer *out,
                                                int64_t ttl_s,
                                                struct bpi_bolt_text db);
 
-/* Writes the map `extra` (exactly its bytes, absent = empty) with `count` more pairs behind its own:
- * keys[i] with the encoded values[i]. The caller has made sure that none of them is there already.
- * Appends the map alone, unframed. Errors: as the writers above, BP_E_TYPE where it is no map. */
+/* Writes the map `extra` (exactly its bytes, absent = empty) with `count` more pairs behind its
+ * own: keys[i] with the encoded values[i]. The caller has made sure that none of them is there
+ * already. Appends the map alone, unframed. Errors: as the writers above, BP_E_TYPE where it is no
+ * map. */
 BP_MUST_CHECK int bpi_bolt_map_extend(struct bpi_buffer *out,
                                       struct bpi_bolt_span extra,
                                       size_t count,

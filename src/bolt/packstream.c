@@ -1,9 +1,9 @@
 /* See packstream.h. Markers are listed once, in the enum; reader and writer both use it.
  *
- * Bounds: a reader touches only [at, end). A declared length or count is compared with the bytes that
- * are left before anything else is done with it: each item takes at least one byte, so a five-byte
- * message can't announce a million items. The two struct markers of old servers (DC, DD) count as
- * reserved: no driver writes them.
+ * Bounds: a reader touches only [at, end). A declared length or count is compared with the bytes
+ * that are left before anything else is done with it: each item takes at least one byte, so a
+ * five-byte message can't announce a million items. The two struct markers of old servers (DC, DD)
+ * count as reserved: no driver writes them.
  */
 #include "bolt/packstream.h"
 
@@ -481,8 +481,9 @@ int bpi_pack_map_find(const uint8_t *data,
     return 1;
 }
 
-/* How many bytes follow a lead byte, and the range that the first of them must lie in; that range is
- * what keeps overlong forms, surrogates and code points above 10FFFF out (RFC 3629, section 4). */
+/* How many bytes follow a lead byte, and the range that the first of them must lie in; that range
+ * is what keeps overlong forms, surrogates and code points above 10FFFF out (RFC 3629, section
+ * 4). */
 static bool utf8_lead(uint8_t lead, size_t *ret_more, uint8_t *ret_low, uint8_t *ret_high)
 {
     *ret_low = 0x80;

@@ -58,8 +58,8 @@ struct bpi_pack_reader {
 };
 
 void bpi_pack_reader_init(struct bpi_pack_reader *reader, const void *data, size_t size);
-/* Reads a scalar or a container's head. Errors: BP_E_TRUNCATED (also for a count that the bytes left
- * can't hold), BP_E_MARKER, BP_E_SIZE for a length above 2^31-1. */
+/* Reads a scalar or a container's head. Errors: BP_E_TRUNCATED (also for a count that the bytes
+ * left can't hold), BP_E_MARKER, BP_E_SIZE for a length above 2^31-1. */
 BP_MUST_CHECK int bpi_pack_next(struct bpi_pack_reader *reader, struct bpi_pack_item *ret_item);
 /* Steps over one whole value. Errors: as above, BP_E_DEPTH, BP_E_ITEMS, BP_E_TYPE (a map's key
  * that is no string). */
@@ -94,8 +94,8 @@ BP_MUST_CHECK int bpi_pack_map_find(const uint8_t *data,
 /* Whether [data, data+size) is valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool bpi_utf8_valid(const uint8_t *data, size_t size);
 
-/* Appends values in their smallest form. An error (BP_E_NO_MEMORY; BP_E_SIZE above 2^31-1) sticks in
- * `status`, so that a message is written straight on and checked once at its end.
+/* Appends values in their smallest form. An error (BP_E_NO_MEMORY; BP_E_SIZE above 2^31-1) sticks
+ * in `status`, so that a message is written straight on and checked once at its end.
  */
 struct bpi_pack_writer {
     struct bpi_buffer *buffer;

@@ -1,14 +1,17 @@
 /* The server's side of a Bolt session: what a request means in the state it meets.
  *
  * States and what leads on (request with its outcome -> bpi_server_state_after):
- *   NEGOTIATION   HELLO -> AUTHENTICATION (5.1+) | READY (older, HELLO holds the log-in)
+ *   NEGOTIATION    HELLO -> AUTHENTICATION (5.1+) | READY (older, HELLO holds the log-in)
  *   AUTHENTICATION LOGON -> READY
- *   READY         RUN -> AUTO_COMMIT; BEGIN -> IN_TRANSACTION; LOGOFF -> AUTHENTICATION; ROUTE, TELEMETRY
- *   AUTO_COMMIT   PULL, DISCARD: has_more stays, else READY
+ *   READY          RUN -> AUTO_COMMIT; BEGIN -> IN_TRANSACTION; LOGOFF -> AUTHENTICATION;
+ *                  ROUTE, TELEMETRY stay
+ *   AUTO_COMMIT    PULL, DISCARD: has_more stays, else READY
  *   IN_TRANSACTION RUN, PULL, DISCARD stay; COMMIT, ROLLBACK -> READY
- *   any FAILURE   -> FAILED (in NEGOTIATION and AUTHENTICATION -> DEFUNCT); RESET -> READY
- * As real servers do where the specification differs (`bolt.md` 4.2): in FAILED, BEGIN, LOGON, LOGOFF
- * and HELLO close; COMMIT with open streams is accepted; a tag newer than the version closes silently.
+ *   any            FAILURE -> FAILED (in NEGOTIATION and AUTHENTICATION -> DEFUNCT);
+ *                  RESET -> READY
+ *
+ * Where the specification differs this is what real servers do: in FAILED, BEGIN, LOGON, LOGOFF and
+ * HELLO close; COMMIT with open streams is accepted; a tag newer than the version closes silently.
  */
 #ifndef BPI_BOLT_SERVER_STATE_H
 #define BPI_BOLT_SERVER_STATE_H

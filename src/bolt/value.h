@@ -36,7 +36,8 @@ const char *bpi_bolt_struct_name(uint8_t tag);
  * and 4.4 only); 0 where that version doesn't have it. */
 uint32_t bpi_bolt_struct_fields(uint8_t tag, bpi_bolt_version version, bool utc_patch);
 /* Checks one whole value, nested ones too: tags and field counts of `version`, UUID only from 6.1,
- * limits. Steps over it. Errors: as bpi_pack_skip(), BP_E_FIELDS, BP_E_TYPE for a tag unknown there. */
+ * limits. Steps over it. Errors: as bpi_pack_skip(), BP_E_FIELDS, BP_E_TYPE for a tag unknown
+ * there. */
 BP_MUST_CHECK int bpi_bolt_value_check(struct bpi_pack_reader *reader,
                                        bpi_bolt_version version,
                                        bool utc_patch,
