@@ -73,7 +73,8 @@ struct bpi_loop *bpi_conn_loop(const struct bpi_conn *conn);
 void bpi_conn_user_set(struct bpi_conn *conn, const struct bpi_conn_handler *handler, void *user);
 void *bpi_conn_user(const struct bpi_conn *conn);
 /* What was read and not consumed yet; what is to be written (append, then flush). Borrowed; of an open
- * or deaf connection only. */
+ * or deaf connection only. Appending before on_open is fine: it goes out after it. Where reading had
+ * stopped at in_max_bytes, asking for `in` has it looked at again at the end of the turn. */
 struct bpi_buffer *bpi_conn_in(struct bpi_conn *conn);
 struct bpi_buffer *bpi_conn_out(struct bpi_conn *conn);
 /* Writes what it can now; the rest follows as the socket takes it. An error comes as on_close, later. */
@@ -81,7 +82,9 @@ void bpi_conn_flush(struct bpi_conn *conn);
 /* Bytes of `out`, and inside TLS, that the socket hasn't taken. */
 size_t bpi_conn_unsent(const struct bpi_conn *conn);
 /* Stops and resumes reading from the socket. While paused a peer's close is still noticed where the
- * system tells (EPOLLRDHUP), but reported only after resume, behind the bytes that came before it. */
+ * system tells (EPOLLRDHUP), but reported only after resume, behind the bytes that came before it. A
+ * failure (reset, failed write) is reported at once, since two connections that wait for each other would
+ * never hear of it. After resume on_data shows what is in `in`, new or not. */
 void bpi_conn_read_pause(struct bpi_conn *conn);
 void bpi_conn_read_resume(struct bpi_conn *conn);
 /* Whether bytes or an end wait in the socket, asked of the kernel without reading: an idle connection
@@ -101,7 +104,11 @@ void bpi_conn_abort(struct bpi_conn *conn);
 void bpi_conn_detach(struct bpi_conn *conn);
 void bpi_conn_attach(struct bpi_conn *conn, struct bpi_loop *loop);
 
-/* "127.0.0.1:53412" of the peer; `size` of at least 64. Returns `text`. */
+/* "127.0.0.1:53412" or "[::1]:53412" of the peer, "unknown" before it is connected; `size` of at least 64.
+ * Returns `text`. */
 const char *bpi_conn_peer(const struct bpi_conn *conn, char *text, size_t size);
+/* Why on_close came, as words for a log: the error's text, and what OpenSSL found where it was TLS. Until
+ * the connection is closed. `size` of at least 256. Returns `text`. */
+const char *bpi_conn_error_text(const struct bpi_conn *conn, char *text, size_t size);
 
 #endif

@@ -12,6 +12,7 @@ struct bpi_loop;
 typedef void (*bpi_accept_fn)(struct bpi_listener *listener, int fd, void *user);
 
 /* Binds and listens. `port` 0 takes a free one: bpi_listener_port() tells. SO_REUSEADDR is set.
+ * A `host` that is a name is looked up at once, so give an address where the loop runs already.
  * Errors: libuv's (EADDRINUSE ...). On the loop, or before it runs. */
 BP_MUST_CHECK int bpi_listener_open(struct bpi_loop *loop,
                                     const char *host,

@@ -38,8 +38,10 @@ void bpi_loop_run(struct bpi_loop *loop);
 /* Asks it to end: mail that was posted before is still delivered, then it runs until every handle has
  * been closed by its owner. Threads: any. */
 void bpi_loop_stop(struct bpi_loop *loop);
-/* Waits for the end of its thread (if it has one) and frees it; the caller's pointer is NULL next. All
- * its objects must be closed. */
+/* Waits for the end of its thread, if it has one. Loops that post to each other are all joined before the
+ * first is freed: a sender may still be waking the loop whose mail has already been delivered. */
+void bpi_loop_join(struct bpi_loop *loop);
+/* Joins and frees it; the caller's pointer is NULL next. All its objects must be closed. */
 void bpi_loop_free(struct bpi_loop *loop);
 
 unsigned bpi_loop_index(const struct bpi_loop *loop);
@@ -48,13 +50,16 @@ struct uv_loop_s *bpi_loop_uv(struct bpi_loop *loop);
 struct bpi_loop *bpi_loop_current(void);
 /* Asserts that the caller is on the loop's thread, or that the loop isn't running yet. */
 void bpi_assert_on_loop(const struct bpi_loop *loop);
-/* Monotonic time of this turn. */
+/* Monotonic time of this turn; off the loop's thread, the clock. */
 bp_usec bpi_loop_now_us(const struct bpi_loop *loop);
+/* Room that every callback on this loop may use until it returns or calls into `net`. On the loop only. */
+uint8_t *bpi_loop_scratch(struct bpi_loop *loop, size_t *ret_size);
 
 /* Threads: any. First in, first out for each sender. */
 void bpi_loop_post(struct bpi_loop *loop, struct bpi_mail *mail);
 /* Delivers at the end of this turn, after all I/O callbacks; the way to free an object inside its own
- * callback. On the loop only. */
+ * callback. What is deferred inside a delivery comes with the next turn, which doesn't wait then. On the
+ * loop only. */
 void bpi_loop_defer(struct bpi_loop *loop, struct bpi_mail *mail);
 
 /* Sets or moves a timer. Never fails: the heap's room is reserved by bpi_timer_reserve() when an object
