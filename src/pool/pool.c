@@ -6,12 +6,20 @@
 #include <string.h>
 #include <utlist.h>
 
+/* 0 where `since_us` was taken by a loop whose clock is ahead. */
+static bp_usec elapsed(bp_usec now_us, bp_usec since_us)
+{
+    return now_us > since_us ? now_us - since_us : 0;
+}
+
 static void
 link_set_state(struct bpi_pool *pool, struct bpi_pool_link *link, enum bpi_pool_link_state state)
 {
     struct bpi_pool_endpoint *endpoint = &pool->endpoints[link->endpoint];
     if (link->state == BPI_POOL_LEASED) {
         pool->class_leased[link->class_]--;
+        bpi_pool_accounts_remove(&pool->users, link->user_key, BPI_POOL_HELD);
+        bpi_pool_accounts_remove(&pool->databases, link->database_key, BPI_POOL_HELD);
         endpoint->leased_count--;
     }
     if (link->state == BPI_POOL_IDLE && link->doomed) {
@@ -31,6 +39,8 @@ link_set_state(struct bpi_pool *pool, struct bpi_pool_link *link, enum bpi_pool_
     pool->counts[state]++;
     if (state == BPI_POOL_LEASED) {
         pool->class_leased[link->class_]++;
+        bpi_pool_accounts_add(&pool->users, link->user_key, BPI_POOL_HELD);
+        bpi_pool_accounts_add(&pool->databases, link->database_key, BPI_POOL_HELD);
         endpoint->leased_count++;
         endpoint->granted_total++;
     }
@@ -39,45 +49,45 @@ link_set_state(struct bpi_pool *pool, struct bpi_pool_link *link, enum bpi_pool_
     }
 }
 
-/* Forgets the tie between a waiter and the link that is opened or closed for it. */
+/* A tie lasts while a link is opened or closed for a waiter, and counts for the waiter's caps. */
+static void tie(struct bpi_pool *pool, struct bpi_pool_link *link, struct bpi_pool_waiter *waiter)
+{
+    link->sponsor = waiter;
+    if (!waiter->is_check) {
+        pool->class_claimed[waiter->class_]++;
+        bpi_pool_accounts_add(&pool->users, waiter->user_key, BPI_POOL_CLAIMED);
+        bpi_pool_accounts_add(&pool->databases, waiter->database_key, BPI_POOL_CLAIMED);
+    }
+}
+
+static void untie(struct bpi_pool *pool, struct bpi_pool_link *link)
+{
+    struct bpi_pool_waiter *waiter = link->sponsor;
+    if (waiter == NULL) {
+        return;
+    }
+    link->sponsor = NULL;
+    if (waiter->opening == link) {
+        waiter->opening = NULL;
+    } else {
+        BP_ASSERT(waiter->evicted == link);
+        waiter->evicted = NULL;
+    }
+    if (!waiter->is_check) {
+        pool->class_claimed[waiter->class_]--;
+        bpi_pool_accounts_remove(&pool->users, waiter->user_key, BPI_POOL_CLAIMED);
+        bpi_pool_accounts_remove(&pool->databases, waiter->database_key, BPI_POOL_CLAIMED);
+    }
+}
+
 static void untie_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
 {
     if (waiter->opening != NULL) {
-        waiter->opening->sponsor = NULL;
-        waiter->opening = NULL;
+        untie(pool, waiter->opening);
     }
-    if (waiter->evicting) {
-        struct bpi_pool_link *link;
-        DL_FOREACH(pool->lists[BPI_POOL_CLOSING], link)
-        {
-            if (link->sponsor == waiter) {
-                link->sponsor = NULL;
-            }
-        }
-        waiter->evicting = false;
+    if (waiter->evicted != NULL) {
+        untie(pool, waiter->evicted);
     }
-}
-
-static void untie_link(struct bpi_pool_link *link)
-{
-    if (link->sponsor != NULL) {
-        if (link->sponsor->opening == link) {
-            link->sponsor->opening = NULL;
-        } else {
-            link->sponsor->evicting = false;
-        }
-        link->sponsor = NULL;
-    }
-}
-
-static void queue_remove(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
-{
-    if (waiter->is_check) {
-        DL_DELETE(pool->checks, waiter);
-    } else {
-        DL_DELETE(pool->queues[waiter->class_], waiter);
-    }
-    pool->waiters_count--;
 }
 
 void bpi_pool_init(struct bpi_pool *pool,
@@ -93,24 +103,36 @@ void bpi_pool_init(struct bpi_pool *pool,
 void bpi_pool_add_place(struct bpi_pool *pool, struct bpi_pool_link *link)
 {
     BP_ASSERT(link->state == BPI_POOL_CLOSED);
+    bpi_pool_accounts_add_storage(&pool->users, &link->user_account);
+    bpi_pool_accounts_add_storage(&pool->databases, &link->database_account);
     DL_PREPEND(pool->lists[BPI_POOL_CLOSED], link);
     pool->counts[BPI_POOL_CLOSED]++;
+}
+
+static struct bpi_pool_waiter **queue_of(struct bpi_pool *pool,
+                                         const struct bpi_pool_waiter *waiter)
+{
+    return waiter->is_check ? &pool->checks : &pool->queues[waiter->class_];
+}
+
+static void queue_remove(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
+{
+    struct bpi_pool_waiter **queue = queue_of(pool, waiter);
+    DL_DELETE(*queue, waiter);
+    pool->waiters_count--;
 }
 
 void bpi_pool_wait(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
     BP_ASSERT(waiter->state != BPI_POOL_WAITER_QUEUED);
+    BP_ASSERT(waiter->loop < BPI_POOL_LOOPS_MAX);
+    struct bpi_pool_waiter **queue = queue_of(pool, waiter);
     waiter->state = BPI_POOL_WAITER_QUEUED;
     waiter->arrived_us = now_us;
     waiter->sequence = ++pool->sequence;
     waiter->opening = NULL;
-    waiter->evicting = false;
-    waiter->kicked = false;
-    if (waiter->is_check) {
-        DL_APPEND(pool->checks, waiter);
-    } else {
-        DL_APPEND(pool->queues[waiter->class_], waiter);
-    }
+    waiter->evicted = NULL;
+    DL_APPEND(*queue, waiter);
     pool->waiters_count++;
 }
 
@@ -118,22 +140,16 @@ void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
 {
     BP_ASSERT(waiter->state == BPI_POOL_WAITER_GRANTED);
     waiter->state = BPI_POOL_WAITER_QUEUED;
-    waiter->opening = NULL;
-    waiter->evicting = false;
-    waiter->kicked = false;
-    if (waiter->is_check) {
-        DL_PREPEND(pool->checks, waiter);
-    } else {
-        /* Others may have come back too: the queue stays in the order of arrival. */
-        struct bpi_pool_waiter *later;
-        DL_FOREACH(pool->queues[waiter->class_], later)
-        {
-            if (later->sequence > waiter->sequence) {
-                break;
-            }
+    /* Others may have come back too: the queue stays in the order of arrival. */
+    struct bpi_pool_waiter **queue = queue_of(pool, waiter);
+    struct bpi_pool_waiter *later;
+    DL_FOREACH(*queue, later)
+    {
+        if (later->sequence > waiter->sequence) {
+            break;
         }
-        DL_PREPEND_ELEM(pool->queues[waiter->class_], later, waiter);
     }
+    DL_PREPEND_ELEM(*queue, later, waiter);
     pool->waiters_count++;
 }
 
@@ -198,30 +214,54 @@ static bool class_is_capped(const struct bpi_pool *pool, unsigned class_)
     return max != 0 && pool->class_leased[class_] >= max;
 }
 
-/* The two limits below are rarely set; counting over the leased links (at most links_max) needs no
- * table that could grow under the lock. */
-static bool waiter_is_capped(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter)
+static bool account_is_capped(const struct bpi_pool_accounts *accounts, uint64_t key, unsigned max)
 {
-    const struct bpi_pool_limits *limits = &pool->limits;
-    if (limits->user_links_max == 0 && limits->database_links_max == 0) {
+    if (max == 0) {
         return false;
     }
-    unsigned of_user = 0;
-    unsigned of_database = 0;
-    const struct bpi_pool_link *link;
-    DL_FOREACH(pool->lists[BPI_POOL_LEASED], link)
-    {
-        of_user += link->user_key == waiter->user_key;
-        of_database += link->database_key == waiter->database_key;
+    const struct bpi_pool_account *account = bpi_pool_accounts_get(accounts, key);
+    return account != NULL && account->counts[BPI_POOL_HELD] >= max;
+}
+
+static bool waiter_is_capped(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter)
+{
+    return account_is_capped(&pool->users, waiter->user_key, pool->limits.user_links_max) ||
+           account_is_capped(&pool->databases, waiter->database_key,
+                             pool->limits.database_links_max);
+}
+
+/* Whether `own` fewer claims than there are leave room for one more link under the cap. */
+static bool
+account_has_room(const struct bpi_pool_accounts *accounts, uint64_t key, unsigned max, unsigned own)
+{
+    if (max == 0) {
+        return true;
     }
-    return (limits->user_links_max != 0 && of_user >= limits->user_links_max) ||
-           (limits->database_links_max != 0 && of_database >= limits->database_links_max);
+    const struct bpi_pool_account *account = bpi_pool_accounts_get(accounts, key);
+    return account == NULL ||
+           account->counts[BPI_POOL_HELD] + account->counts[BPI_POOL_CLAIMED] - own < max;
+}
+
+/* Whether a link may be opened or closed for it: so that ten waiters of a class with a cap of two don't
+ * have ten links opened, and eight idle ones of others closed for it. */
+static bool waiter_may_claim(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter)
+{
+    const struct bpi_pool_limits *limits = &pool->limits;
+    unsigned own = waiter->evicted != NULL;
+    unsigned class_max = limits->class_links_max[waiter->class_];
+    return (class_max == 0 ||
+            pool->class_leased[waiter->class_] + pool->class_claimed[waiter->class_] - own <
+                class_max) &&
+           account_has_room(&pool->users, waiter->user_key, limits->user_links_max, own) &&
+           account_has_room(&pool->databases, waiter->database_key, limits->database_links_max,
+                            own);
 }
 
 static bool
 login_is_fresh(const struct bpi_pool *pool, const struct bpi_pool_link *link, bp_usec now_us)
 {
-    return pool->limits.auth_ttl_us == 0 || now_us - link->login_us < pool->limits.auth_ttl_us;
+    return pool->limits.auth_ttl_us == 0 ||
+           elapsed(now_us, link->login_us) < pool->limits.auth_ttl_us;
 }
 
 static bool fits_exactly(const struct bpi_pool *pool,
@@ -244,6 +284,9 @@ find_exact(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp
     {
         if (!fits_exactly(pool, link, waiter, now_us)) {
             continue;
+        }
+        if (link->loop == waiter->loop && pool->endpoints_count == 1) {
+            return link; /* there is no better one */
         }
         if (best == NULL) {
             best = link;
@@ -340,25 +383,87 @@ anyone_fits_exactly(const struct bpi_pool *pool, const struct bpi_pool_link *lin
     return false;
 }
 
-/* The endpoint that may be opened to and has the fewest links; false where there is none. */
-static bool find_endpoint(const struct bpi_pool *pool,
-                          const struct bpi_pool_waiter *waiter,
-                          bp_usec now_us,
-                          uint16_t *ret_endpoint)
+/* What one run over the waiters knows. */
+struct scan {
+    bp_usec now_us;
+    unsigned loop;
+    bool has_endpoint;  /* some endpoint may be opened to now */
+    uint32_t protocols; /* what those endpoints speak */
+    /* Free places that older waiters of other loops get, whose loops were told. */
+    unsigned promised;
+    /* Bits of what the idle links' identities and protocols hash to, from the second waiter on. */
+    bool idle_is_known;
+    uint64_t idle_identities;
+    uint64_t idle_protocols;
+};
+
+static uint64_t identity_bit(const struct bpi_pool_key *key)
 {
-    bool found = false;
+    return UINT64_C(1) << (key->identity[0] & 63); /* a digest: any byte is as good */
+}
+
+static uint64_t protocol_hash_bit(uint32_t protocol)
+{
+    return UINT64_C(1) << ((protocol * UINT32_C(0x9e3779b1)) >> 26);
+}
+
+static bool endpoint_is_open(const struct bpi_pool_endpoint *endpoint, bp_usec now_us)
+{
+    return endpoint->up && endpoint->open_after_us <= now_us;
+}
+
+static void scan_init(struct scan *scan, const struct bpi_pool *pool, unsigned loop, bp_usec now_us)
+{
+    *scan = (struct scan){.now_us = now_us, .loop = loop};
     for (unsigned i = 0; i < pool->endpoints_count; i++) {
-        const struct bpi_pool_endpoint *endpoint = &pool->endpoints[i];
-        if (!endpoint->up || endpoint->open_after_us > now_us ||
-            (waiter->protocol_bit != 0 && (endpoint->protocols & waiter->protocol_bit) == 0)) {
-            continue;
-        }
-        if (!found || endpoint->open_count < pool->endpoints[*ret_endpoint].open_count) {
-            *ret_endpoint = (uint16_t)i;
-            found = true;
+        if (endpoint_is_open(&pool->endpoints[i], now_us)) {
+            scan->has_endpoint = true;
+            scan->protocols |= pool->endpoints[i].protocols;
         }
     }
-    return found;
+}
+
+static bool scan_has_endpoint(const struct scan *scan, const struct bpi_pool_waiter *waiter)
+{
+    return scan->has_endpoint &&
+           (waiter->protocol_bit == 0 || (scan->protocols & waiter->protocol_bit) != 0);
+}
+
+/* False where nothing can be done for the waiter whatever its turn, in constant time: a thousand
+ * waiters for a version that no server speaks at the moment don't hold up the others. */
+static bool
+scan_may_help(struct scan *scan, const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter)
+{
+    if (!scan->idle_is_known) {
+        const struct bpi_pool_link *link;
+        DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
+        {
+            scan->idle_identities |= identity_bit(&link->key);
+            scan->idle_protocols |= protocol_hash_bit(link->key.protocol);
+        }
+        scan->idle_is_known = true;
+    }
+    return scan_has_endpoint(scan, waiter) ||
+           ((scan->idle_protocols & protocol_hash_bit(waiter->key.protocol)) != 0 &&
+            (waiter->relogin || (scan->idle_identities & identity_bit(&waiter->key)) != 0));
+}
+
+/* The endpoint that may be opened to and has the fewest links. There is one (scan_has_endpoint). */
+static uint16_t
+find_endpoint(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
+{
+    unsigned best = BPI_POOL_ENDPOINTS_MAX;
+    for (unsigned i = 0; i < pool->endpoints_count; i++) {
+        const struct bpi_pool_endpoint *endpoint = &pool->endpoints[i];
+        if (endpoint_is_open(endpoint, now_us) &&
+            (waiter->protocol_bit == 0 || (endpoint->protocols & waiter->protocol_bit) != 0) &&
+            (best == BPI_POOL_ENDPOINTS_MAX ||
+             endpoint->open_count < pool->endpoints[best].open_count)) {
+            best = i;
+        }
+    }
+    BP_ASSERT(best != BPI_POOL_ENDPOINTS_MAX);
+    return (uint16_t)best;
 }
 
 static struct bpi_pool_action grant(struct bpi_pool *pool,
@@ -370,6 +475,7 @@ static struct bpi_pool_action grant(struct bpi_pool *pool,
     untie_waiter(pool, waiter);
     queue_remove(pool, waiter);
     waiter->state = BPI_POOL_WAITER_GRANTED;
+    pool->check_was_last = false;
     link->class_ = waiter->class_;
     link->user_key = waiter->user_key;
     link->database_key = waiter->database_key;
@@ -383,56 +489,60 @@ static struct bpi_pool_action grant(struct bpi_pool *pool,
         .kind = BPI_POOL_GRANT, .waiter = waiter, .link = link, .login = login};
 }
 
+/* `waiter`: for whom, or NULL. */
 static struct bpi_pool_action
 close_link(struct bpi_pool *pool, struct bpi_pool_link *link, struct bpi_pool_waiter *waiter)
 {
     if (waiter != NULL) {
-        link->sponsor = waiter;
-        waiter->evicting = true;
+        waiter->evicted = link;
+        tie(pool, link, waiter);
     }
     link_set_state(pool, link, BPI_POOL_CLOSING);
     return (struct bpi_pool_action){.kind = BPI_POOL_CLOSE, .link = link};
 }
 
-/* Opens a link for the waiter, or wakes the loop that can. Nothing where its loop was woken already. */
-static struct bpi_pool_action open_link(struct bpi_pool *pool,
-                                        struct bpi_pool_waiter *waiter,
-                                        unsigned loop,
-                                        uint16_t endpoint,
-                                        bp_usec now_us)
+/* Opens a link for the waiter, or wakes the loop that can. Nothing where its loop was woken already: a
+ * place is promised to it, so that younger waiters of this loop don't take it. */
+static struct bpi_pool_action
+open_link(struct bpi_pool *pool, struct scan *scan, struct bpi_pool_waiter *waiter)
 {
-    if (waiter->loop != loop) {
-        if (waiter->kicked) {
+    if (waiter->loop != scan->loop) {
+        uint64_t bit = UINT64_C(1) << waiter->loop;
+        scan->promised++;
+        if ((pool->kicked_loops & bit) != 0) {
             return (struct bpi_pool_action){.kind = BPI_POOL_NOTHING};
         }
-        waiter->kicked = true;
+        pool->kicked_loops |= bit;
         return (struct bpi_pool_action){.kind = BPI_POOL_KICK, .loop = waiter->loop};
     }
     struct bpi_pool_link *link = pool->lists[BPI_POOL_CLOSED];
-    link->endpoint = endpoint;
+    link->endpoint = find_endpoint(pool, waiter, scan->now_us);
     link->key = waiter->key;
     link->loop = waiter->loop;
     link->doomed = false;
-    link->sponsor = waiter;
-    link->opened_us = now_us;
-    link->login_us = now_us;
-    waiter->opening = link;
-    waiter->kicked = false;
-    link_set_state(pool, link, BPI_POOL_OPENING);
+    link->is_check = waiter->is_check;
+    link->opened_us = scan->now_us;
+    link->login_us = scan->now_us;
+    untie_waiter(pool, waiter);
     if (waiter->is_check) {
+        pool->check_was_last = true;
         queue_remove(pool, waiter);
         waiter->state = BPI_POOL_WAITER_GRANTED;
         link->class_ = waiter->class_;
         link->user_key = waiter->user_key;
         link->database_key = waiter->database_key;
+    } else {
+        waiter->opening = link;
+        tie(pool, link, waiter);
     }
+    link_set_state(pool, link, BPI_POOL_OPENING);
     return (struct bpi_pool_action){.kind = BPI_POOL_OPEN, .waiter = waiter, .link = link};
 }
 
-static bool has_place(const struct bpi_pool *pool)
+static bool has_place(const struct bpi_pool *pool, unsigned promised)
 {
-    return bpi_pool_open_count(pool) < pool->limits.links_max &&
-           pool->lists[BPI_POOL_CLOSED] != NULL;
+    return bpi_pool_open_count(pool) + promised < pool->limits.links_max &&
+           pool->counts[BPI_POOL_CLOSED] > promised;
 }
 
 static struct bpi_pool_link *longest_idle(const struct bpi_pool *pool)
@@ -441,26 +551,28 @@ static struct bpi_pool_link *longest_idle(const struct bpi_pool *pool)
     return pool->lists[BPI_POOL_IDLE] == NULL ? NULL : pool->lists[BPI_POOL_IDLE]->prev;
 }
 
-static struct bpi_pool_action decide_checks(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
+static struct bpi_pool_action decide_checks(struct bpi_pool *pool, struct scan *scan)
 {
     struct bpi_pool_waiter *waiter;
+    unsigned looked = 0;
     DL_FOREACH(pool->checks, waiter)
     {
-        uint16_t endpoint = 0;
-        if (has_place(pool)) {
-            if (!find_endpoint(pool, waiter, now_us, &endpoint)) {
-                break;
-            }
-            struct bpi_pool_action action = open_link(pool, waiter, loop, endpoint, now_us);
+        if (!scan_has_endpoint(scan, waiter)) {
+            continue;
+        }
+        if (has_place(pool, scan->promised)) {
+            struct bpi_pool_action action = open_link(pool, scan, waiter);
             if (action.kind != BPI_POOL_NOTHING) {
                 return action;
             }
-        } else if (!waiter->evicting) {
+        } else if (waiter->evicted == NULL) {
             struct bpi_pool_link *victim = longest_idle(pool);
-            if (victim == NULL) {
-                break;
+            if (victim != NULL) {
+                return close_link(pool, victim, waiter);
             }
-            return close_link(pool, victim, waiter);
+        }
+        if (++looked >= BPI_POOL_FIT_WINDOW) {
+            break;
         }
     }
     return (struct bpi_pool_action){.kind = BPI_POOL_NOTHING};
@@ -468,29 +580,26 @@ static struct bpi_pool_action decide_checks(struct bpi_pool *pool, unsigned loop
 
 /* What can be done for one waiter that is under all caps. */
 static struct bpi_pool_action
-decide_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, unsigned loop, bp_usec now_us)
+decide_waiter(struct bpi_pool *pool, struct scan *scan, struct bpi_pool_waiter *waiter)
 {
     struct bpi_pool_action nothing = {.kind = BPI_POOL_NOTHING};
+    bp_usec now_us = scan->now_us;
     struct bpi_pool_link *link = find_exact(pool, waiter, now_us);
     if (link != NULL) {
         return grant(pool, waiter, link, false, now_us);
     }
+    bool may_claim = waiter_may_claim(pool, waiter);
     link = find_stale(pool, waiter, now_us);
     if (link != NULL) {
-        return waiter->relogin ? grant(pool, waiter, link, true, now_us)
-                               : close_link(pool, link, waiter->evicting ? NULL : waiter);
+        return waiter->relogin
+                   ? grant(pool, waiter, link, true, now_us)
+                   : close_link(pool, link, waiter->evicted == NULL && may_claim ? waiter : NULL);
     }
-    uint16_t endpoint = 0;
-    /* A place that a check waits for is the check's. */
-    if (waiter->opening == NULL && pool->checks == NULL && has_place(pool) &&
-        find_endpoint(pool, waiter, now_us, &endpoint)) {
-        struct bpi_pool_action action = open_link(pool, waiter, loop, endpoint, now_us);
-        if (action.kind != BPI_POOL_NOTHING) {
-            return action;
-        }
-        return nothing;
+    bool may_open = waiter->opening == NULL && may_claim && scan_has_endpoint(scan, waiter);
+    if (may_open && has_place(pool, scan->promised)) {
+        return open_link(pool, scan, waiter);
     }
-    bool patient = now_us - waiter->arrived_us < BPI_POOL_FIT_WAIT_US;
+    bool patient = elapsed(now_us, waiter->arrived_us) < BPI_POOL_FIT_WAIT_US;
     link = find_relogin(pool, waiter);
     if (link != NULL) {
         if (patient && (waiter->opening != NULL || anyone_fits_exactly(pool, link, now_us))) {
@@ -498,7 +607,7 @@ decide_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, unsigned lo
         }
         return grant(pool, waiter, link, true, now_us);
     }
-    if (waiter->opening == NULL && !waiter->evicting && !has_place(pool)) {
+    if (may_open && waiter->evicted == NULL) {
         link = longest_idle(pool);
         if (link != NULL && !(patient && anyone_fits_exactly(pool, link, now_us))) {
             return close_link(pool, link, waiter);
@@ -507,80 +616,138 @@ decide_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, unsigned lo
     return nothing;
 }
 
-struct bpi_pool_action bpi_pool_decide(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
+static struct bpi_pool_action decide_waiters(struct bpi_pool *pool, struct scan *scan)
 {
     struct bpi_pool_action action = {.kind = BPI_POOL_NOTHING};
+    struct cursor cursor;
+    struct bpi_pool_waiter *waiter;
+    unsigned looked = 0;
+    bool is_first = true;
+    if (pool->lists[BPI_POOL_IDLE] == NULL &&
+        !(scan->has_endpoint && has_place(pool, scan->promised))) {
+        return action;
+    }
+    cursor_init(&cursor, pool);
+    while (looked < BPI_POOL_FIT_WINDOW && (waiter = cursor_next(&cursor)) != NULL) {
+        if (waiter_is_capped(pool, waiter) || !(is_first || scan_may_help(scan, pool, waiter))) {
+            continue;
+        }
+        is_first = false;
+        action = decide_waiter(pool, scan, waiter);
+        if (action.kind != BPI_POOL_NOTHING) {
+            break;
+        }
+        /* Those for whom something is under way are no more than links. */
+        looked += waiter->opening == NULL && waiter->evicted == NULL;
+    }
+    return action;
+}
+
+/* A link that has to go whoever waits: doomed, or above a limit that was lowered. */
+static struct bpi_pool_link *find_surplus(const struct bpi_pool *pool)
+{
     if (pool->doomed_idle_count > 0) {
         struct bpi_pool_link *link;
         DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
         {
             if (link->doomed) {
-                return close_link(pool, link, NULL);
+                return link;
             }
         }
     }
-    if (pool->checks != NULL) {
-        action = decide_checks(pool, loop, now_us);
+    bool above =
+        bpi_pool_open_count(pool) - pool->counts[BPI_POOL_CLOSING] > pool->limits.links_max;
+    return above ? longest_idle(pool) : NULL;
+}
+
+/* When the longest idle link has been idle, or has lived, for long enough; 0 = never. */
+static bp_usec over_us(const struct bpi_pool *pool, const struct bpi_pool_link *link)
+{
+    const struct bpi_pool_limits *limits = &pool->limits;
+    bp_usec idle_us = limits->idle_timeout_us == 0 ? 0 : link->idle_us + limits->idle_timeout_us;
+    bp_usec life_us = limits->lifetime_us == 0 ? 0 : link->opened_us + limits->lifetime_us;
+    return idle_us == 0 || (life_us != 0 && life_us < idle_us) ? life_us : idle_us;
+}
+
+struct bpi_pool_action bpi_pool_decide(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
+{
+    struct bpi_pool_action action = {.kind = BPI_POOL_NOTHING};
+    BP_ASSERT(loop < BPI_POOL_LOOPS_MAX);
+    pool->kicked_loops &= ~(UINT64_C(1) << loop);
+    struct bpi_pool_link *link = find_surplus(pool);
+    if (link != NULL) {
+        return close_link(pool, link, NULL);
+    }
+    if (pool->waiters_count > 0) {
+        struct scan scan;
+        scan_init(&scan, pool, loop, now_us);
+        bool checks_first = !pool->check_was_last;
+        if (checks_first) {
+            action = decide_checks(pool, &scan);
+        }
+        if (action.kind == BPI_POOL_NOTHING) {
+            action = decide_waiters(pool, &scan);
+        }
+        if (action.kind == BPI_POOL_NOTHING && !checks_first) {
+            action = decide_checks(pool, &scan);
+        }
         if (action.kind != BPI_POOL_NOTHING) {
             return action;
         }
     }
-    if (pool->waiters_count > 0 && (pool->lists[BPI_POOL_IDLE] != NULL || has_place(pool))) {
-        struct cursor cursor;
-        cursor_init(&cursor, pool);
-        struct bpi_pool_waiter *waiter;
-        int looked = 0;
-        while ((waiter = cursor_next(&cursor)) != NULL) {
-            if (waiter_is_capped(pool, waiter)) {
-                continue;
-            }
-            action = decide_waiter(pool, waiter, loop, now_us);
-            if (action.kind != BPI_POOL_NOTHING || ++looked >= BPI_POOL_FIT_WINDOW) {
-                return action;
-            }
-        }
-    }
     /* Links that nobody needs grow old: the longest idle one is looked at. */
-    struct bpi_pool_link *link = longest_idle(pool);
+    link = longest_idle(pool);
     if (link != NULL) {
-        const struct bpi_pool_limits *limits = &pool->limits;
-        if ((limits->idle_timeout_us != 0 && now_us - link->idle_us >= limits->idle_timeout_us) ||
-            bpi_pool_open_count(pool) > limits->links_max) {
+        bp_usec at_us = over_us(pool, link);
+        if (at_us != 0 && at_us <= now_us) {
             return close_link(pool, link, NULL);
         }
     }
     return action;
 }
 
+static void sooner(bp_usec *next_us, bp_usec at_us, bp_usec now_us)
+{
+    if (at_us > now_us && (*next_us == 0 || at_us < *next_us)) {
+        *next_us = at_us;
+    }
+}
+
 bp_usec bpi_pool_next_us(const struct bpi_pool *pool, bp_usec now_us)
 {
     bp_usec next_us = 0;
-    if (pool->waiters_count > 0) {
-        /* A waiter grows impatient, or an endpoint may be tried again. */
-        if (pool->lists[BPI_POOL_IDLE] != NULL) {
-            next_us = now_us + BPI_POOL_FIT_WAIT_US;
+    struct bpi_pool_link *link = longest_idle(pool);
+    if (pool->waiters_count > 0 && link != NULL) {
+        /* A waiter grows impatient. */
+        struct cursor cursor;
+        struct bpi_pool_waiter *waiter;
+        cursor_init(&cursor, pool);
+        for (int i = 0; (waiter = cursor_next(&cursor)) != NULL; i++) {
+            if (i == BPI_POOL_FIT_WINDOW) {
+                sooner(&next_us, now_us + BPI_POOL_FIT_WAIT_US, now_us);
+                break;
+            }
+            sooner(&next_us, waiter->arrived_us + BPI_POOL_FIT_WAIT_US, now_us);
         }
-        for (unsigned i = 0; has_place(pool) && i < pool->endpoints_count; i++) {
-            bp_usec after_us = pool->endpoints[i].open_after_us;
-            if (pool->endpoints[i].up && after_us > now_us &&
-                (next_us == 0 || after_us < next_us)) {
-                next_us = after_us;
+    }
+    if (pool->waiters_count > 0 && (link != NULL || has_place(pool, 0))) {
+        /* An endpoint may be tried again. */
+        for (unsigned i = 0; i < pool->endpoints_count; i++) {
+            if (pool->endpoints[i].up) {
+                sooner(&next_us, pool->endpoints[i].open_after_us, now_us);
             }
         }
     }
-    struct bpi_pool_link *link = longest_idle(pool);
-    if (link != NULL && pool->limits.idle_timeout_us != 0) {
-        bp_usec over_us = link->idle_us + pool->limits.idle_timeout_us;
-        if (next_us == 0 || over_us < next_us) {
-            next_us = over_us;
-        }
+    if (link != NULL) {
+        sooner(&next_us, over_us(pool, link), now_us);
     }
     return next_us;
 }
 
 static void link_idle(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
 {
-    if (pool->limits.lifetime_us != 0 && now_us - link->opened_us >= pool->limits.lifetime_us) {
+    if (pool->limits.lifetime_us != 0 &&
+        elapsed(now_us, link->opened_us) >= pool->limits.lifetime_us) {
         link->doomed = true;
     }
     link->idle_us = now_us;
@@ -590,11 +757,9 @@ static void link_idle(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec
 void bpi_pool_link_opened(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
 {
     BP_ASSERT(link->state == BPI_POOL_OPENING);
-    struct bpi_pool_waiter *sponsor = link->sponsor;
-    bool is_check = sponsor != NULL && sponsor->is_check;
-    untie_link(link);
+    untie(pool, link);
     link->login_us = now_us;
-    if (is_check) {
+    if (link->is_check) {
         link->leased_us = now_us;
         link_set_state(pool, link, BPI_POOL_LEASED);
     } else {
@@ -612,7 +777,7 @@ void bpi_pool_link_closing(struct bpi_pool *pool, struct bpi_pool_link *link)
 {
     BP_ASSERT(link->state != BPI_POOL_CLOSED);
     if (link->state != BPI_POOL_CLOSING) {
-        untie_link(link);
+        untie(pool, link);
         link_set_state(pool, link, BPI_POOL_CLOSING);
     }
 }
@@ -620,7 +785,7 @@ void bpi_pool_link_closing(struct bpi_pool *pool, struct bpi_pool_link *link)
 void bpi_pool_link_closed(struct bpi_pool *pool, struct bpi_pool_link *link)
 {
     BP_ASSERT(link->state != BPI_POOL_CLOSED);
-    untie_link(link);
+    untie(pool, link);
     link_set_state(pool, link, BPI_POOL_CLOSED);
     link->doomed = false;
 }
@@ -665,25 +830,85 @@ void bpi_pool_endpoint_down(struct bpi_pool *pool, unsigned endpoint, bp_usec op
     pool->endpoints[endpoint].open_after_us = open_after_us;
 }
 
+/* What bpi_pool_check() counts anew, to compare. */
+struct census {
+    unsigned class_leased[BPI_CLASS_COUNT];
+    unsigned class_claimed[BPI_CLASS_COUNT];
+    unsigned endpoint_open[BPI_POOL_ENDPOINTS_MAX];
+    unsigned endpoint_leased[BPI_POOL_ENDPOINTS_MAX];
+    unsigned held;
+    unsigned claimed;
+    unsigned doomed_idle;
+};
+
+static bool check_link(const struct bpi_pool_link *link, struct census *census)
+{
+    const struct bpi_pool_waiter *sponsor = link->sponsor;
+    if (link->state != BPI_POOL_CLOSED) {
+        census->endpoint_open[link->endpoint]++;
+    }
+    if (link->state == BPI_POOL_LEASED) {
+        census->endpoint_leased[link->endpoint]++;
+        census->class_leased[link->class_]++;
+        census->held++;
+    }
+    census->doomed_idle += link->state == BPI_POOL_IDLE && link->doomed;
+    if (sponsor == NULL) {
+        return true;
+    }
+    if (!sponsor->is_check) {
+        census->class_claimed[sponsor->class_]++;
+        census->claimed++;
+    }
+    return sponsor->state == BPI_POOL_WAITER_QUEUED &&
+           ((link->state == BPI_POOL_OPENING && sponsor->opening == link) ||
+            (link->state == BPI_POOL_CLOSING && sponsor->evicted == link));
+}
+
+static bool check_queue(const struct bpi_pool_waiter *queue,
+                        bool is_check,
+                        unsigned class_,
+                        unsigned *ret_count)
+{
+    const struct bpi_pool_waiter *waiter;
+    uint64_t last = 0;
+    DL_FOREACH(queue, waiter)
+    {
+        if (waiter->state != BPI_POOL_WAITER_QUEUED || waiter->sequence <= last ||
+            waiter->is_check != is_check || (!is_check && waiter->class_ != class_) ||
+            (waiter->opening != NULL && waiter->opening->sponsor != waiter) ||
+            (waiter->evicted != NULL && waiter->evicted->sponsor != waiter)) {
+            return false;
+        }
+        last = waiter->sequence;
+        (*ret_count)++;
+    }
+    return true;
+}
+
+static bool
+check_accounts(const struct bpi_pool_accounts *accounts, unsigned held, unsigned claimed)
+{
+    for (unsigned i = 0; i < BPI_POOL_ACCOUNT_BUCKETS; i++) {
+        const struct bpi_pool_account *account;
+        for (account = accounts->buckets[i]; account != NULL; account = account->next) {
+            held -= account->counts[BPI_POOL_HELD];
+            claimed -= account->counts[BPI_POOL_CLAIMED];
+        }
+    }
+    return held == 0 && claimed == 0;
+}
+
 bool bpi_pool_check(const struct bpi_pool *pool)
 {
-    unsigned class_leased[BPI_CLASS_COUNT] = {0};
-    unsigned doomed_idle = 0;
+    struct census census = {0};
     for (unsigned state = 0; state < BPI_POOL_STATE_COUNT; state++) {
         unsigned count = 0;
         const struct bpi_pool_link *link;
         DL_FOREACH(pool->lists[state], link)
         {
             count++;
-            if (link->state != (enum bpi_pool_link_state)state) {
-                return false;
-            }
-            if (link->state == BPI_POOL_LEASED) {
-                class_leased[link->class_]++;
-            }
-            doomed_idle += link->state == BPI_POOL_IDLE && link->doomed;
-            if (link->sponsor != NULL && link->sponsor->opening != link &&
-                !link->sponsor->evicting) {
+            if (link->state != (enum bpi_pool_link_state)state || !check_link(link, &census)) {
                 return false;
             }
         }
@@ -692,24 +917,21 @@ bool bpi_pool_check(const struct bpi_pool *pool)
         }
     }
     unsigned waiters = 0;
-    const struct bpi_pool_waiter *waiter;
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        uint64_t last = 0;
-        if (class_leased[i] != pool->class_leased[i]) {
+        if (census.class_leased[i] != pool->class_leased[i] ||
+            census.class_claimed[i] != pool->class_claimed[i] ||
+            !check_queue(pool->queues[i], false, i, &waiters)) {
             return false;
         }
-        DL_FOREACH(pool->queues[i], waiter)
-        {
-            waiters++;
-            if (waiter->state != BPI_POOL_WAITER_QUEUED || waiter->sequence <= last) {
-                return false;
-            }
-            last = waiter->sequence;
+    }
+    for (unsigned i = 0; i < pool->endpoints_count; i++) {
+        if (census.endpoint_open[i] != pool->endpoints[i].open_count ||
+            census.endpoint_leased[i] != pool->endpoints[i].leased_count) {
+            return false;
         }
     }
-    DL_FOREACH(pool->checks, waiter)
-    {
-        waiters++;
-    }
-    return waiters == pool->waiters_count && doomed_idle == pool->doomed_idle_count;
+    return check_queue(pool->checks, true, 0, &waiters) && waiters == pool->waiters_count &&
+           census.doomed_idle == pool->doomed_idle_count &&
+           check_accounts(&pool->users, census.held, census.claimed) &&
+           check_accounts(&pool->databases, census.held, census.claimed);
 }

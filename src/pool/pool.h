@@ -8,7 +8,13 @@
  * Who goes first: log-ins to be checked, then arrival, over all classes that are under their cap. An
  * older waiter is passed over only by one that an idle link fits exactly, only inside a window of
  * BPI_POOL_FIT_WINDOW waiters, and only while it has waited less than BPI_POOL_FIT_WAIT_US; so no
- * version and no identity starves another.
+ * version and no identity starves another. After a link was opened for a check, a waiter is granted one
+ * before the next check is served, so a flood of wrong passwords takes at most half of what there is.
+ * Checks pass the caps: they are no operations, and a log-in that waits for a class would fail for its
+ * driver's time limit.
+ *
+ * Caps (class, user, database) are never exceeded by grants, and links are opened or closed only for
+ * waiters that their caps would let have them: leased + claimed < cap.
  *
  * Fit of an idle link for a waiter: exact (protocol and identity are equal and the log-in is
  * younger than auth_ttl_us); by log-in (the protocol is equal and allows LOGOFF and LOGON); else
@@ -21,13 +27,18 @@
  *   LEASED  -> link_released -> IDLE        LEASED -> link_closing -> CLOSING
  *   any but CLOSED -> link_closed -> CLOSED
  * Invariants (bpi_pool_check): open = opening + idle + leased + closing <= max_links, but for a limit
- * that was lowered; leased = the sum over classes; a waiter is in exactly one queue or in none.
+ * that was lowered; leased = the sum over classes; a waiter is in exactly one queue or in none; a tie
+ * between a waiter and the link that is opened or closed for it is known to both.
+ *
+ * Times come from several loops, whose clocks are read once a turn: a time may lie a little after
+ * `now_us`, which counts as no time passed.
  *
  * Lock: the cluster's mutex, held by the caller around every function here.
  */
 #ifndef BPI_POOL_POOL_H
 #define BPI_POOL_POOL_H
 
+#include "pool/account.h"
 #include "pool/class.h"
 
 #include <boltpool/types.h>
@@ -40,6 +51,7 @@
 /* Waiters looked at for an exact fit: bounds the work at each release. */
 #define BPI_POOL_FIT_WINDOW     64
 #define BPI_POOL_ENDPOINTS_MAX  64
+#define BPI_POOL_LOOPS_MAX      64 /* bits of kicked_loops */
 #define BPI_POOL_IDENTITY_BYTES 16
 
 struct bpi_pool_key {
@@ -70,6 +82,7 @@ struct bpi_pool_link {
     uint16_t endpoint;
     unsigned loop; /* on whose loop it is, or goes to */
     bool doomed;   /* to be closed as soon as it is idle */
+    bool is_check; /* OPENING: for a log-in check, which has no tie to it, being granted already */
     struct bpi_pool_waiter
         *sponsor; /* OPENING: the waiter it is opened for; CLOSING: evicted for */
     /* While LEASED. */
@@ -77,6 +90,9 @@ struct bpi_pool_link {
     uint64_t user_key;
     uint64_t database_key;
     bp_usec leased_us;
+    /* Storage for the pool's accounts. */
+    struct bpi_pool_account user_account;
+    struct bpi_pool_account database_account;
 };
 
 enum bpi_pool_waiter_state {
@@ -102,8 +118,7 @@ struct bpi_pool_waiter {
     bp_usec arrived_us;
     uint64_t sequence;
     struct bpi_pool_link *opening; /* the link that is being opened for it */
-    bool evicting;                 /* a link is being closed for it */
-    bool kicked;                   /* its loop was told to decide */
+    struct bpi_pool_link *evicted; /* the link that is being closed for it */
 };
 
 /* Limits; 0 = none where not said otherwise. May change between calls. */
@@ -118,9 +133,9 @@ struct bpi_pool_limits {
 };
 
 struct bpi_pool_endpoint {
-    bool up;            /* links may be opened to it */
-    uint32_t protocols; /* what it speaks, as the waiters' protocol_bit */
-    bp_usec open_after_us; /* not before: back-off after a failure */
+    bool up;               /* links may be opened to it */
+    uint32_t protocols;    /* what it speaks, as the waiters' protocol_bit */
+    bp_usec open_after_us; /* not before, though it is up: back-off after a failure */
     unsigned open_count;   /* links in any state but CLOSED */
     unsigned leased_count;
     uint64_t granted_total;
@@ -131,10 +146,15 @@ struct bpi_pool {
     struct bpi_pool_link *lists[BPI_POOL_STATE_COUNT];
     unsigned counts[BPI_POOL_STATE_COUNT];
     unsigned class_leased[BPI_CLASS_COUNT];
+    unsigned class_claimed[BPI_CLASS_COUNT]; /* links opened or closed for its waiters */
+    struct bpi_pool_accounts users;
+    struct bpi_pool_accounts databases;
     struct bpi_pool_waiter *queues[BPI_CLASS_COUNT];
     struct bpi_pool_waiter *checks;
     unsigned waiters_count; /* in all queues, checks too */
     unsigned doomed_idle_count;
+    bool check_was_last;   /* a check was served since the last grant: a waiter comes first */
+    uint64_t kicked_loops; /* told to ask decide() and haven't asked since */
     uint64_t sequence;
     unsigned endpoints_count;
     struct bpi_pool_endpoint endpoints[BPI_POOL_ENDPOINTS_MAX];
@@ -164,18 +184,22 @@ void bpi_pool_add_place(struct bpi_pool *pool, struct bpi_pool_link *link);
 
 /* A waiter joins the queue of its class (or the checks). It must not be queued already. */
 void bpi_pool_wait(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
-/* Takes it out again. False: it was granted already, and the grant is on its way to its loop. */
+/* Takes it out again; then the pool knows nothing of it. False: it was granted already (a check: its link
+ * is being opened), and the grant is on its way to its loop. */
 bool bpi_pool_cancel(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
 
-/* A granted waiter whose link turned out to be dead: back into the queue with its old place and time. */
+/* A granted waiter whose link turned out to be dead, or a check whose link could not be opened: back into
+ * the queue with its old place and time. */
 void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
 /* Takes one queued waiter of that identity out of the queue, as if it were granted: its owner is to be
  * told that the log-in failed. NULL: none is left. */
 struct bpi_pool_waiter *bpi_pool_take_waiter(struct bpi_pool *pool, const struct bpi_pool_key *key);
 
-/* The next thing to do, asked by `loop`; the pool's state has changed accordingly. */
+/* The next thing to do, asked by `loop`, which asks on until the answer is NOTHING; the pool's state has
+ * changed accordingly. */
 struct bpi_pool_action bpi_pool_decide(struct bpi_pool *pool, unsigned loop, bp_usec now_us);
-/* When decide() may have something to do by time alone; 0 = never. */
+/* When decide() may have something to do by time alone; 0 = never. Later than now_us where decide() just
+ * answered NOTHING. */
 bp_usec bpi_pool_next_us(const struct bpi_pool *pool, bp_usec now_us);
 
 /* An opening link is connected and logged on. A check's own becomes its lease (class of the waiter),
@@ -192,6 +216,7 @@ void bpi_pool_forget_identity(struct bpi_pool *pool, const struct bpi_pool_key *
 void bpi_pool_doom_all(struct bpi_pool *pool);
 
 void bpi_pool_endpoint_up(struct bpi_pool *pool, unsigned endpoint);
+/* Until bpi_pool_endpoint_up(). Its links stay as they are. */
 void bpi_pool_endpoint_down(struct bpi_pool *pool, unsigned endpoint, bp_usec open_after_us);
 
 unsigned bpi_pool_open_count(const struct bpi_pool *pool);
