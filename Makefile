@@ -62,4 +62,4 @@ install: build
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
 
 clean:
-	@rm -rf build build-asan build-tsan build-fuzz build-debug
+	@rm -rf build build-asan build-tsan build-fuzz build-debug build-lint
