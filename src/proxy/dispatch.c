@@ -1,0 +1,591 @@
+/* Takes a client's requests in order: answers them here, or passes them on to its link.
+ *
+ * Without a link the session's own state says what a request means (bolt/server_state.h). RUN, BEGIN and
+ * ROUTE in READY ask the cluster for a link; the queue stands until it comes.
+ *
+ * With a link a request is passed on as soon as its meaning is sure: not behind one whose answer decides
+ * whether the transaction goes on (`ending`), nor behind a failure. So a client that pipelines a whole
+ * transaction in one write is served without a wait in between, and nothing ever reaches a link that
+ * belongs to the next transaction.
+ *
+ * RESET acts on arrival, as it does in a server: what stands before it in the queue is answered IGNORED,
+ * and of several only the last succeeds. To the link it goes only once neither BEGIN, COMMIT nor ROLLBACK
+ * is unanswered there, because it would jump ahead of them and undo them.
+ */
+#include "proxy/session.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "bolt/packstream.h"
+#include "engine/config.h"
+#include "net/conn.h"
+#include "proxy/classify.h"
+#include "proxy/daemon.h"
+
+#include <boltpool/error.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* More unsent bytes for a server than this: requests wait in our queue, not in its socket. */
+#define LINK_UNSENT_MAX ((size_t)1 << 20)
+/* As real servers do, no more than this many requests are under way on a link. */
+#define LINK_PENDING_MAX 300
+
+static struct bpi_pack_limits limits_of(const struct bpi_session *session)
+{
+    const struct bpi_cluster_config *config = bpi_session_config(session);
+    if (session->login_until_us != 0) {
+        return (struct bpi_pack_limits){config->max_login_depth, config->max_login_items};
+    }
+    return (struct bpi_pack_limits){config->max_depth, config->max_items};
+}
+
+/* ---- requests that can't be understood ---- */
+
+/* What a server does: FAILURE for what it can't decode, a silent close for a tag that it doesn't know. */
+static void answer_malformed(struct bpi_session *session, int error)
+{
+    char text[160];
+    if (error == BP_E_UNEXPECTED || session->state == BPI_SERVER_NEGOTIATION ||
+        session->state == BPI_SERVER_AUTHENTICATION) {
+        /* Before the log-in servers close without a word when a limit is broken. */
+        if (error == BP_E_DEPTH || error == BP_E_ITEMS || error == BP_E_UNEXPECTED) {
+            session->phase = BPI_SESSION_CLOSING;
+            return;
+        }
+        snprintf(text, sizeof(text), "boltpool: a malformed request: %s", bp_error_text(error));
+        bpi_session_violate(session, text);
+        return;
+    }
+    snprintf(text, sizeof(text), "boltpool: a malformed request: %s", bp_error_text(error));
+    bpi_session_fail(session, bp_error_neo4j_code(error), text, false);
+    session->state = BPI_SERVER_FAILED;
+    bpi_session_pop(session);
+}
+
+/* ---- asking for a link ---- */
+
+static bool has_hello_filter(const struct bpi_session *session, const struct bpi_bolt_tx_extra *tx)
+{
+    const struct bpi_hello_kept *hello = session->hello;
+    return hello != NULL && bpi_bolt_has_notification_filter(session->version) &&
+           ((hello->has_severity && !tx->has_severity) ||
+            (hello->has_disabled && !tx->has_disabled));
+}
+
+static int describe(struct bpi_session *session,
+                    const struct bpi_bolt_request *read,
+                    struct bpi_operation *ret_operation)
+{
+    memset(ret_operation, 0, sizeof(*ret_operation));
+    ret_operation->user = session->identity == NULL ? "" : bpi_identity_user(session->identity);
+    ret_operation->application = session->hello == NULL ? "" : session->hello->application;
+    ret_operation->query = read->query;
+    if (read->tag == BPI_BOLT_ROUTE) {
+        ret_operation->tx.mode_read = true;
+        return 0;
+    }
+    return bpi_bolt_tx_extra_read(read->extra, &ret_operation->tx);
+}
+
+static void ask_for_link(struct bpi_session *session, const struct bpi_bolt_request *read)
+{
+    struct bpi_operation operation;
+    int error = describe(session, read, &operation);
+    if (error != 0) {
+        answer_malformed(session, error);
+        return;
+    }
+    if (session->worker->draining) {
+        bpi_session_fail(session, bp_error_neo4j_code(BP_E_DRAINING),
+                         "boltpool: it is shutting down (drain_timeout); try again elsewhere",
+                         true);
+        session->state = BPI_SERVER_FAILED;
+        bpi_session_pop(session);
+        return;
+    }
+    struct bpi_wish *wish = &session->wish;
+    const uint8_t *key = bpi_cluster_key(session->front->cluster);
+    wish->waiter.class_ = bpi_classify(bpi_daemon_config(session->worker->daemon), &operation);
+    wish->waiter.user_key = session->user_key;
+    wish->waiter.database_key =
+        bpi_session_config(session)->max_database_links == 0
+            ? 0
+            : bpi_identity_hash(key, operation.tx.db.data, operation.tx.db.size);
+    wish->identity = session->identity;
+    wish->version = session->version;
+    wish->utc_patch = session->utc_patch;
+    session->wish_wait = BPI_WAIT_ON;
+    session->wish_notified = false;
+    session->mode_read = operation.tx.mode_read;
+    bpi_cluster_acquire(session->front->cluster, wish);
+}
+
+void bpi_session_wish_refuse(struct bpi_session *session, const char *code, const char *text)
+{
+    if (!bpi_cluster_cancel(session->front->cluster, &session->wish)) {
+        return; /* granted just now */
+    }
+    session->wish_wait = BPI_WAIT_NONE;
+    atomic_fetch_add_explicit(&session->worker->refusals, 1, memory_order_relaxed);
+    bpi_session_fail(session, code, text, true);
+    session->state = BPI_SERVER_FAILED;
+    bpi_session_pop(session);
+}
+
+static void lease_begin(struct bpi_session *session, struct bpi_link *link)
+{
+    session->link = link;
+    session->lease_kind = BPI_LEASE_SESSION; /* until a request is passed on */
+    session->ahead = BPI_SERVER_READY;
+    session->unanswered = 0;
+    session->ending = false;
+    session->failed = false;
+    session->commit_sent = false;
+    session->reset_sent = false;
+    session->link_dirty = false;
+    session->link_paused = false;
+    session->leased_us = bpi_session_now_us(session);
+    session->active_us = session->leased_us;
+}
+
+void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login)
+{
+    struct bpi_session *session =
+        (struct bpi_session *)(void *)((char *)wish - offsetof(struct bpi_session, wish));
+    bool abandoned = session->wish_wait == BPI_WAIT_ABANDONED;
+    struct bpi_server_failure *failure = wish->failure;
+    session->wish_wait = BPI_WAIT_NONE;
+    wish->failure = NULL;
+    if (link == NULL) {
+        if (!abandoned) {
+            /* The server no longer takes this log-in: the client has to come again with another. */
+            bpi_session_fail(session, failure->code, failure->message, true);
+            session->phase = BPI_SESSION_CLOSING;
+        }
+        free(failure);
+    } else if (bpi_link_lend(link, &bpi_session_lessee, session,
+                             login ? session->identity : NULL) != 0) {
+        bpi_link_close(link);
+        if (!abandoned) {
+            bpi_session_fail(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
+                             "boltpool: out of memory", true);
+            session->state = BPI_SERVER_FAILED;
+            bpi_session_pop(session);
+        }
+    } else if (abandoned) {
+        bpi_link_clean(link);
+    } else {
+        lease_begin(session, link);
+    }
+    if (session->phase == BPI_SESSION_GONE) {
+        bpi_session_identity_set(session, NULL);
+        bpi_session_free_if_gone(session);
+        return;
+    }
+    bpi_session_pump(session);
+}
+
+/* ---- passing on ---- */
+
+/* The request as it goes to the link: as it came, or with the notification filter of the client's HELLO,
+ * which the link's own HELLO doesn't have. */
+static int payload_for_link(struct bpi_session *session,
+                            const struct bpi_request *request,
+                            const struct bpi_bolt_request *read,
+                            struct bpi_bolt_span *ret_payload)
+{
+    struct bpi_bolt_tx_extra tx;
+    *ret_payload = (struct bpi_bolt_span){request->payload, request->size};
+    bool opens = (request->tag == BPI_BOLT_RUN && session->ahead == BPI_SERVER_READY) ||
+                 request->tag == BPI_BOLT_BEGIN;
+    if (!opens || session->hello == NULL) {
+        return 0;
+    }
+    int error = bpi_bolt_tx_extra_read(read->extra, &tx);
+    if (error != 0 || !has_hello_filter(session, &tx)) {
+        return error;
+    }
+    const struct bpi_hello_kept *hello = session->hello;
+    const char *keys[2];
+    struct bpi_bolt_span values[2];
+    size_t count = 0;
+    if (hello->has_severity && !tx.has_severity) {
+        keys[count] = "notifications_minimum_severity";
+        values[count++] = (struct bpi_bolt_span){hello->severity, hello->severity_size};
+    }
+    if (hello->has_disabled && !tx.has_disabled) {
+        keys[count] = bpi_bolt_has_classifications(session->version)
+                          ? "notifications_disabled_classifications"
+                          : "notifications_disabled_categories";
+        values[count++] = (struct bpi_bolt_span){hello->disabled, hello->disabled_size};
+    }
+    struct bpi_buffer *scratch = &session->worker->scratch;
+    bpi_buffer_clear(scratch);
+    error =
+        bpi_buffer_append(scratch, request->payload, (size_t)(read->extra.data - request->payload));
+    if (error == 0) {
+        error = bpi_bolt_map_extend(scratch, read->extra, count, keys, values);
+    }
+    *ret_payload = (struct bpi_bolt_span){bpi_buffer_head(scratch), bpi_buffer_size(scratch)};
+    return error;
+}
+
+static void note_sent(struct bpi_session *session, uint8_t tag)
+{
+    session->unanswered++;
+    session->link_dirty = true;
+    switch (tag) {
+    case BPI_BOLT_RUN:
+        if (session->ahead == BPI_SERVER_READY) {
+            session->ahead = BPI_SERVER_AUTO_COMMIT;
+            session->lease_kind = BPI_LEASE_AUTO;
+        }
+        break;
+    case BPI_BOLT_BEGIN:
+        session->ahead = BPI_SERVER_IN_TRANSACTION;
+        session->lease_kind = BPI_LEASE_EXPLICIT;
+        break;
+    case BPI_BOLT_ROUTE:
+        session->lease_kind = BPI_LEASE_ROUTE;
+        session->ending = true;
+        break;
+    case BPI_BOLT_COMMIT:
+        session->commit_sent = true;
+        session->ending = true;
+        break;
+    case BPI_BOLT_ROLLBACK:
+        session->ending = true;
+        break;
+    default: /* PULL, DISCARD */
+        session->ending = session->ahead == BPI_SERVER_AUTO_COMMIT;
+        break;
+    }
+}
+
+/* Whether the request may be written behind a log-in that is still unanswered on the link. */
+static bool fits_before_login(const struct bpi_bolt_span *payload)
+{
+    struct bpi_pack_reader reader;
+    if (payload->size > 8192) {
+        return false;
+    }
+    bpi_pack_reader_init(&reader, payload->data, payload->size);
+    return bpi_pack_skip(&reader, &bpi_pack_limits_login) == 0;
+}
+
+static void flush_link(struct bpi_session *session)
+{
+    if (session->link != NULL && session->link_dirty) {
+        session->link_dirty = false;
+        bpi_link_flush(session->link);
+    }
+}
+
+/* Session mode keeps its link for hours: the log-in is renewed between transactions. */
+static int renew_login(struct bpi_session *session)
+{
+    struct bpi_link *link = session->link;
+    bp_usec ttl_us = bpi_session_config(session)->link_auth_ttl_us;
+    if (ttl_us == 0 || bpi_session_now_us(session) - link->place.login_us < ttl_us ||
+        !bpi_bolt_has_logon(session->version)) {
+        return 0;
+    }
+    link->place.login_us = bpi_session_now_us(session);
+    session->link_dirty = true;
+    return bpi_link_login(link, session->identity);
+}
+
+/* Passes the head of the queue on. False: not now. */
+static bool pass_on(struct bpi_session *session, struct bpi_request *request)
+{
+    struct bpi_pack_limits limits = limits_of(session);
+    struct bpi_bolt_request read;
+    struct bpi_bolt_span payload;
+    int error =
+        bpi_bolt_request_read(request->payload, request->size, session->version, &limits, &read);
+    if (error == 0) {
+        error = payload_for_link(session, request, &read, &payload);
+    }
+    if (error != 0) {
+        if (session->unanswered > 0) {
+            return false; /* answers come in order */
+        }
+        struct bpi_link *link = session->link;
+        session->link = NULL;
+        session->state = session->ahead;
+        bpi_link_clean(link);
+        answer_malformed(session, error);
+        return true;
+    }
+    bool opens = session->ahead == BPI_SERVER_READY;
+    if (opens && session->link->login_due == 0) {
+        if (renew_login(session) != 0) {
+            bpi_link_close(session->link);
+            session->link = NULL;
+            session->phase = BPI_SESSION_CLOSING;
+            return true;
+        }
+    }
+    if (session->link->login_due > 0 && !fits_before_login(&payload)) {
+        session->link_dirty = true; /* the log-in itself has to go out */
+        return false;
+    }
+    if (opens && request->tag != BPI_BOLT_ROUTE) {
+        struct bpi_bolt_tx_extra tx;
+        session->mode_read = bpi_bolt_tx_extra_read(read.extra, &tx) == 0 && tx.mode_read;
+        session->leased_us = bpi_session_now_us(session);
+    }
+    if (bpi_link_send(session->link, request->tag, payload.data, payload.size) != 0) {
+        bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");
+        return true;
+    }
+    note_sent(session, request->tag);
+    bpi_session_pop(session);
+    return true;
+}
+
+static void return_session_link(struct bpi_session *session)
+{
+    struct bpi_link *link = session->link;
+    session->link = NULL;
+    session->state = BPI_SERVER_READY;
+    bpi_link_clean(link);
+}
+
+/* With a link. False: the head of the queue has to wait. */
+static bool pump_held(struct bpi_session *session, struct bpi_request *request)
+{
+    if (session->resets_count > 0) {
+        if (!session->reset_sent && session->link->login_due == 0 &&
+            bpi_client_state_may_reset(&session->link->state)) {
+            if (bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+                bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
+                                  "boltpool: out of memory");
+                return true;
+            }
+            session->unanswered++;
+            session->reset_sent = true;
+            session->link_dirty = true;
+        }
+        return false;
+    }
+    if (session->ending || session->reset_sent || session->mid_record ||
+        session->link->state.pending_count >= LINK_PENDING_MAX ||
+        bpi_link_unsent(session->link) > LINK_UNSENT_MAX) {
+        return false;
+    }
+    if (session->failed) {
+        /* Transaction mode: the link is given back as soon as the rest is answered. */
+        if (session->unanswered > 0 || session->ahead != BPI_SERVER_FAILED) {
+            return false;
+        }
+    }
+    if (session->ahead == BPI_SERVER_READY) {
+        if (request->tag == BPI_BOLT_LOGOFF) {
+            return_session_link(session);
+            return true;
+        }
+        if (request->tag == BPI_BOLT_TELEMETRY && bpi_bolt_has_telemetry(session->version)) {
+            bpi_session_succeed(session);
+            bpi_session_pop(session);
+            return true;
+        }
+    }
+    switch (bpi_server_judge(session->ahead, session->version, request->tag)) {
+    case BPI_SERVER_ACCEPT:
+        return pass_on(session, request);
+    case BPI_SERVER_IGNORE:
+        bpi_session_ignore(session);
+        bpi_session_pop(session);
+        return true;
+    case BPI_SERVER_FAIL_CLOSE:
+        if (session->unanswered == 0) {
+            char text[160];
+            snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
+                     bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->ahead));
+            bpi_session_violate(session, text);
+            return true;
+        }
+        return false;
+    case BPI_SERVER_CLOSE:
+        /* GOODBYE doesn't wait: a server stops what runs, too. */
+        if (session->unanswered == 0 || request->tag == BPI_BOLT_GOODBYE) {
+            session->phase = BPI_SESSION_CLOSING;
+            return true;
+        }
+        return false;
+    }
+    return false;
+}
+
+/* ---- without a link ---- */
+
+static void answer_telemetry(struct bpi_session *session, const struct bpi_bolt_request *read)
+{
+    if (read->api >= 0 && read->api <= 3) {
+        bpi_session_succeed(session);
+    } else {
+        bpi_session_fail(session, "Neo.ClientError.Request.Invalid",
+                         "boltpool: TELEMETRY of an unknown API", false);
+        session->state = BPI_SERVER_FAILED;
+    }
+    bpi_session_pop(session);
+}
+
+static void accept_free(struct bpi_session *session, struct bpi_request *request)
+{
+    struct bpi_pack_limits limits = limits_of(session);
+    struct bpi_bolt_request read;
+    int error =
+        bpi_bolt_request_read(request->payload, request->size, session->version, &limits, &read);
+    if (error != 0) {
+        answer_malformed(session, error);
+        return;
+    }
+    switch (request->tag) {
+    case BPI_BOLT_HELLO:
+        bpi_session_hello(session, request);
+        break;
+    case BPI_BOLT_LOGON:
+        bpi_session_logon(session, request);
+        break;
+    case BPI_BOLT_LOGOFF:
+        bpi_session_logoff(session);
+        break;
+    case BPI_BOLT_TELEMETRY:
+        answer_telemetry(session, &read);
+        break;
+    case BPI_BOLT_RESET:
+        bpi_session_succeed(session);
+        session->state = BPI_SERVER_READY;
+        bpi_session_pop(session);
+        break;
+    default: /* RUN, BEGIN, ROUTE */
+        ask_for_link(session, &read);
+        break;
+    }
+}
+
+/* A transaction of this client was ended here while it wasn't looking: it is told now. */
+static bool tell_doom(struct bpi_session *session, const struct bpi_request *request)
+{
+    if (session->doom_code == NULL || request->tag == BPI_BOLT_GOODBYE) {
+        return false;
+    }
+    if (session->resets_count == 0) {
+        bpi_session_fail(session, session->doom_code, session->doom_text, false);
+        session->state = BPI_SERVER_FAILED;
+        bpi_session_pop(session);
+    }
+    session->doom_code = NULL;
+    free(session->doom_text);
+    session->doom_text = NULL;
+    session->state = BPI_SERVER_FAILED;
+    return true;
+}
+
+/* Without a link. False: an answer from elsewhere is due. */
+static bool pump_free(struct bpi_session *session, struct bpi_request *request)
+{
+    if (session->wish_wait == BPI_WAIT_ON && session->resets_count > 0) {
+        session->wish_wait = bpi_cluster_cancel(session->front->cluster, &session->wish)
+                                 ? BPI_WAIT_NONE
+                                 : BPI_WAIT_ABANDONED;
+    }
+    if (session->wish_wait == BPI_WAIT_ON && request->next != NULL) {
+        /* A GOODBYE behind what waits for a link means that nobody waits any more. */
+        const struct bpi_request *last = session->queue->prev;
+        if (last->tag == BPI_BOLT_GOODBYE) {
+            session->phase = BPI_SESSION_CLOSING;
+            return true;
+        }
+    }
+    if (session->wish_wait != BPI_WAIT_NONE || session->login_wait != BPI_WAIT_NONE ||
+        session->hash_check != NULL) {
+        return false;
+    }
+    if (session->refused) {
+        return bpi_daemon_answer_refused(session, request);
+    }
+    if (tell_doom(session, request)) {
+        return true;
+    }
+    enum bpi_server_verdict verdict =
+        bpi_server_judge(session->state, session->version, request->tag);
+    bool logged_on = session->state == BPI_SERVER_READY || session->state == BPI_SERVER_FAILED;
+    if (session->resets_count > 0 && logged_on &&
+        (verdict == BPI_SERVER_ACCEPT || verdict == BPI_SERVER_IGNORE)) {
+        bool last = request->tag == BPI_BOLT_RESET && session->resets_count == 1;
+        if (last) {
+            bpi_session_succeed(session);
+            session->state = BPI_SERVER_READY;
+        } else {
+            bpi_session_ignore(session);
+        }
+        bpi_session_pop(session);
+        return true;
+    }
+    switch (verdict) {
+    case BPI_SERVER_ACCEPT:
+        accept_free(session, request);
+        return true;
+    case BPI_SERVER_IGNORE:
+        bpi_session_ignore(session);
+        bpi_session_pop(session);
+        return true;
+    case BPI_SERVER_FAIL_CLOSE: {
+        char text[160];
+        snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
+                 bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->state));
+        bpi_session_violate(session, text);
+        return true;
+    }
+    case BPI_SERVER_CLOSE:
+        session->phase = BPI_SESSION_CLOSING;
+        return true;
+    }
+    return false;
+}
+
+void bpi_session_pump(struct bpi_session *session)
+{
+    while (session->phase == BPI_SESSION_MESSAGES && session->queue != NULL) {
+        bool went_on = session->link != NULL ? pump_held(session, session->queue)
+                                             : pump_free(session, session->queue);
+        if (!went_on) {
+            break;
+        }
+    }
+    if (session->phase == BPI_SESSION_GONE) {
+        return;
+    }
+    if (session->link != NULL && session->link->login_due > 0) {
+        session->link_dirty = true;
+    }
+    flush_link(session);
+    if (session->phase == BPI_SESSION_CLOSING) {
+        if (session->mid_record) {
+            bpi_session_close(session);
+        } else {
+            bpi_session_close_flushed(session);
+        }
+        return;
+    }
+    if (bpi_buffer_size(bpi_session_out(session)) > 0) {
+        bpi_conn_flush(session->conn);
+    }
+    if (session->read_paused && session->phase == BPI_SESSION_MESSAGES &&
+        session->queue_count < bpi_session_config(session)->max_pipelined_requests / 3) {
+        session->read_paused = false;
+        bpi_conn_read_resume(session->conn);
+    }
+    if (session->worker->draining) {
+        bpi_session_drain(session);
+        return;
+    }
+    bpi_session_timer_update(session);
+}

@@ -1,0 +1,341 @@
+/* Brings a link's answers to its client, and knows what it means when they stop.
+ *
+ * A lost link:
+ *   - COMMIT, or an auto-commit that may write, was passed on and isn't answered to its end: the outcome
+ *     is unknown, so the client's connection is closed as a dying server would do, and its driver reports
+ *     just that. Never a retryable answer for work that may have been done.
+ *   - any other work can't have been kept: the oldest unanswered request gets a FAILURE that drivers
+ *     retry, the rest IGNORED; if none is unanswered, the next request gets it.
+ */
+#include "proxy/session.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "bolt/packstream.h"
+#include "net/conn.h"
+#include "proxy/daemon.h"
+
+#include <boltpool/error.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void append(struct bpi_session *session, const void *data, size_t size)
+{
+    bpi_session_wrote(session, bpi_buffer_append(bpi_session_out(session), data, size));
+}
+
+/* ---- the end of a lease ---- */
+
+void bpi_session_lease_end(struct bpi_session *session)
+{
+    struct bpi_link *link = session->link;
+    if (session->lease_kind != BPI_LEASE_ROUTE) {
+        atomic_fetch_add_explicit(&session->worker->transactions, 1, memory_order_relaxed);
+    }
+    session->state = BPI_SERVER_READY;
+    if (bpi_session_config(session)->pool_mode == BPI_POOL_MODE_SESSION &&
+        bpi_link_is_clean(link)) {
+        session->lease_kind = BPI_LEASE_SESSION;
+        session->ahead = BPI_SERVER_READY;
+        session->ending = false;
+        session->failed = false;
+        session->commit_sent = false;
+        session->reset_sent = false;
+        return;
+    }
+    session->link = NULL;
+    if (bpi_link_is_clean(link)) {
+        bpi_link_release(link);
+    } else {
+        bpi_link_clean(link);
+    }
+}
+
+/* Tells the unanswered requests, or marks that the next one has to be told. The link is let go already. */
+static void answer_lost(struct bpi_session *session, const char *code, const char *text)
+{
+    unsigned unanswered = session->unanswered;
+    session->unanswered = 0;
+    session->commit_sent = false;
+    if (session->reset_sent) {
+        /* The client's own RESET is still at the head part of the queue and is answered there. */
+        session->reset_sent = false;
+        unanswered--;
+    }
+    session->state = BPI_SERVER_FAILED;
+    if (session->failed) {
+        /* Its FAILURE is out already. */
+        while (unanswered-- > 0) {
+            bpi_session_ignore(session);
+        }
+        return;
+    }
+    if (unanswered == 0) {
+        free(session->doom_text);
+        session->doom_text = strdup(text);
+        session->doom_code = session->doom_text == NULL ? NULL : code;
+        if (session->doom_code == NULL) {
+            session->phase = BPI_SESSION_CLOSING;
+        }
+        return;
+    }
+    bpi_session_fail(session, code, text, false);
+    while (--unanswered > 0) {
+        bpi_session_ignore(session);
+    }
+}
+
+void bpi_session_evict(struct bpi_session *session, const char *code, const char *text)
+{
+    struct bpi_link *link = session->link;
+    session->link = NULL;
+    bpi_link_clean(link);
+    if (session->mid_record) {
+        /* A FAILURE can't be put into the middle of a record. */
+        session->phase = BPI_SESSION_CLOSING;
+        return;
+    }
+    answer_lost(session, code, text);
+}
+
+/* ---- what comes from the link ---- */
+
+static void on_ready(void *user)
+{
+    bpi_session_pump(user);
+}
+
+static void on_records(void *user, const uint8_t *framed, size_t size, bool whole)
+{
+    struct bpi_session *session = user;
+    session->mid_record = !whole;
+    append(session, framed, size);
+    if (session->phase != BPI_SESSION_MESSAGES) {
+        bpi_session_close(session);
+        return;
+    }
+    session->active_us = bpi_session_now_us(session);
+    bpi_conn_flush(session->conn);
+    if (!session->link_paused &&
+        bpi_conn_unsent(session->conn) > bpi_session_config(session)->client_buffer_bytes) {
+        session->link_paused = true;
+        bpi_link_pause(session->link);
+        bpi_session_timer_update(session);
+    }
+}
+
+/* ROUTE is answered with the pooler's own address in all roles, so that routing drivers stay with it; the
+ * server tells the name of the database, and whether there is one. */
+static void relay_route(struct bpi_session *session, const struct bpi_bolt_answer *answer)
+{
+    struct bpi_pack_reader reader;
+    const uint8_t *table;
+    size_t table_size;
+    const uint8_t *value;
+    size_t value_size;
+    struct bpi_bolt_text db = {0};
+    int64_t ttl_s = 300; /* Neo4j's dbms.routing_ttl by default */
+    char address[640];
+    if (bpi_pack_map_find(answer->meta.data, answer->meta.size, "rt", &table, &table_size) == 1) {
+        if (bpi_bolt_has_route_map(session->version) &&
+            bpi_pack_map_find(table, table_size, "db", &value, &value_size) == 1) {
+            bpi_pack_reader_init(&reader, value, value_size);
+            if (bpi_pack_next_string(&reader, &db.data, &db.size) != 0) {
+                db.data = NULL;
+            }
+        }
+        if (bpi_pack_map_find(table, table_size, "ttl", &value, &value_size) == 1) {
+            bpi_pack_reader_init(&reader, value, value_size);
+            if (bpi_pack_next_int(&reader, &ttl_s) != 0) {
+                ttl_s = 300;
+            }
+        }
+    }
+    bpi_session_wrote(session,
+                      bpi_bolt_write_route_success(
+                          bpi_session_out(session),
+                          bpi_session_advertised(session, address, sizeof(address)), ttl_s, db));
+}
+
+/* The client's RESETs, once the link has done the last of them. */
+static void answer_resets(struct bpi_session *session)
+{
+    while (session->resets_count > 0) {
+        bool last = session->queue->tag == BPI_BOLT_RESET && session->resets_count == 1;
+        if (last) {
+            bpi_session_succeed(session);
+        } else {
+            bpi_session_ignore(session);
+        }
+        bpi_session_pop(session);
+    }
+}
+
+static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_answer *answer)
+{
+    if (answer->tag != BPI_BOLT_SUCCESS) {
+        /* Servers answer a RESET by SUCCESS or die. */
+        struct bpi_link *link = session->link;
+        session->link = NULL;
+        bpi_link_close(link);
+        session->phase = BPI_SESSION_CLOSING;
+        return;
+    }
+    answer_resets(session);
+    session->failed = false;
+    bpi_session_lease_end(session);
+}
+
+/* What a summary means for the lease. */
+static void
+on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_answer *answer)
+{
+    if (request == BPI_BOLT_COMMIT) {
+        session->commit_sent = false;
+    }
+    if (answer->tag == BPI_BOLT_FAILURE) {
+        session->failed = true;
+    } else if (answer->tag == BPI_BOLT_SUCCESS) {
+        switch (request) {
+        case BPI_BOLT_COMMIT:
+        case BPI_BOLT_ROLLBACK:
+        case BPI_BOLT_ROUTE:
+            bpi_session_lease_end(session);
+            return;
+        case BPI_BOLT_PULL:
+        case BPI_BOLT_DISCARD:
+            if (session->lease_kind == BPI_LEASE_AUTO) {
+                session->ending = false;
+                if (!answer->has_more) {
+                    bpi_session_lease_end(session);
+                    return;
+                }
+            }
+            break;
+        default:
+            break;
+        }
+    }
+    if (!session->failed || session->unanswered > 0) {
+        return;
+    }
+    if (bpi_session_config(session)->pool_mode == BPI_POOL_MODE_SESSION) {
+        session->ahead = BPI_SERVER_FAILED; /* the client's RESET is passed on */
+        session->ending = false;
+        session->failed = false;
+        return;
+    }
+    struct bpi_link *link = session->link;
+    session->link = NULL;
+    session->state = BPI_SERVER_FAILED;
+    bpi_link_clean(link);
+}
+
+static void on_summary(void *user,
+                       uint8_t request,
+                       const struct bpi_bolt_answer *answer,
+                       const uint8_t *framed,
+                       size_t size)
+{
+    struct bpi_session *session = user;
+    session->unanswered--;
+    session->active_us = bpi_session_now_us(session);
+    if (request == BPI_BOLT_RESET) {
+        on_reset_answer(session, answer);
+    } else {
+        if (request == BPI_BOLT_ROUTE && answer->tag == BPI_BOLT_SUCCESS) {
+            relay_route(session, answer);
+        } else {
+            append(session, framed, size);
+        }
+        on_outcome(session, request, answer);
+    }
+    bpi_session_pump(session);
+}
+
+static void on_noop(void *user)
+{
+    struct bpi_session *session = user;
+    if (!session->mid_record && bpi_bolt_has_noop(session->version)) {
+        append(session, "\0\0", 2);
+        bpi_conn_flush(session->conn);
+    }
+}
+
+static void on_drain(void *user)
+{
+    bpi_session_pump(user);
+}
+
+static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
+{
+    struct bpi_session *session = user;
+    struct bpi_server_failure failure = {{0}, {0}};
+    session->link = NULL;
+    if (answer->tag == BPI_BOLT_FAILURE) {
+        snprintf(failure.code, sizeof(failure.code), "%.*s", (int)answer->code.size,
+                 answer->code.data);
+        snprintf(failure.message, sizeof(failure.message), "%.*s", (int)answer->message.size,
+                 answer->message.data);
+    } else {
+        snprintf(failure.code, sizeof(failure.code), "%s", bp_error_neo4j_code(BP_E_SERVER_LOST));
+        snprintf(failure.message, sizeof(failure.message), "boltpool: the log-in was not answered");
+    }
+    /* Whether or not a request was written behind the log-in, it wasn't run. */
+    bpi_session_fail(session, failure.code, failure.message, true);
+    session->phase = BPI_SESSION_CLOSING;
+    bpi_session_pump(session);
+}
+
+static bool outcome_is_unknown(const struct bpi_session *session)
+{
+    if (session->lease_kind == BPI_LEASE_AUTO) {
+        return !session->mode_read && session->ahead == BPI_SERVER_AUTO_COMMIT && !session->failed;
+    }
+    return session->commit_sent && !session->mode_read;
+}
+
+static void on_lost(void *user, int error)
+{
+    struct bpi_session *session = user;
+    char text[256];
+    session->link = NULL;
+    if (session->mid_record || outcome_is_unknown(session)) {
+        bpi_log(BPI_LOG_WARN, "client",
+                "client %" PRIu64 ": its server was lost (%s) %s; its connection is closed, as the "
+                "server's would be",
+                session->id, bp_error_text(error),
+                session->mid_record ? "in the middle of a record" : "with a commit unanswered");
+        bpi_session_close_flushed(session);
+        return;
+    }
+    if (session->lease_kind == BPI_LEASE_SESSION) {
+        session->state = BPI_SERVER_READY; /* between transactions nothing is lost with it */
+        session->unanswered = 0;
+        session->reset_sent = false;
+        if (session->ahead == BPI_SERVER_FAILED) {
+            session->state = BPI_SERVER_FAILED;
+        }
+    } else {
+        snprintf(
+            text, sizeof(text),
+            "boltpool: the connection to the server was lost (%s); nothing of this transaction "
+            "was kept. Try again.",
+            bp_error_text(error));
+        answer_lost(session, bp_error_neo4j_code(BP_E_SERVER_LOST), text);
+    }
+    bpi_session_pump(session);
+}
+
+const struct bpi_lessee bpi_session_lessee = {
+    .on_ready = on_ready,
+    .on_records = on_records,
+    .on_summary = on_summary,
+    .on_noop = on_noop,
+    .on_drain = on_drain,
+    .on_login_failed = on_login_failed,
+    .on_lost = on_lost,
+};

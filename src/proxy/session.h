@@ -1,0 +1,220 @@
+/* One client: its connection to boltpool, from accept to close.
+ *
+ * A session answers as a server would (bolt/server_state.h), and borrows a link for each transaction. What
+ * arrives is cut into requests and queued (session.c); dispatch.c takes them in order and answers them
+ * here, or asks for a link and passes them on; relay.c brings the answers back. login.c is HELLO, LOGON
+ * and LOGOFF.
+ *
+ * Phases: HANDSHAKE -> (versions unknown: FACE_WAIT ->) MESSAGES -> CLOSING (what is written goes out) ->
+ * GONE (waits for a grant or a check that is on its way, then freed).
+ *
+ * While a link is held (`link` != NULL):
+ *   unanswered   requests passed on whose summary hasn't come
+ *   ahead        the server's state once all of them have succeeded
+ *   ending       one of them ends the lease, or may: nothing more is passed on before its answer
+ *   failed       one was answered by FAILURE: the rest come back IGNORED, then the link is cleaned
+ * What was passed on decides what a lost link means (relay.c).
+ *
+ * Owner: one loop, from accept to the end.
+ */
+#ifndef BPI_PROXY_SESSION_H
+#define BPI_PROXY_SESSION_H
+
+#include "bolt/chunk.h"
+#include "bolt/handshake.h"
+#include "bolt/message.h"
+#include "bolt/server_state.h"
+#include "engine/cluster.h"
+#include "engine/link.h"
+#include "net/executor.h"
+#include "net/loop.h"
+
+#include <boltpool/types.h>
+
+#include <stdatomic.h>
+
+struct bpi_conn;
+struct bpi_front;
+struct bpi_identity;
+struct bpi_tls_context;
+struct bpi_users;
+
+/* One request of a client, whole and without its framing. */
+struct bpi_request {
+    struct bpi_request *prev, *next;
+    bp_usec arrived_us;
+    size_t size;
+    uint8_t tag;
+    uint8_t payload[];
+};
+
+enum bpi_session_phase {
+    BPI_SESSION_HANDSHAKE,
+    BPI_SESSION_FACE_WAIT,
+    BPI_SESSION_MESSAGES,
+    BPI_SESSION_CLOSING,
+    BPI_SESSION_GONE,
+};
+
+/* Whether an answer from elsewhere is due. */
+enum bpi_session_wait {
+    BPI_WAIT_NONE,
+    BPI_WAIT_ON,        /* the session waits for it */
+    BPI_WAIT_ABANDONED, /* it comes, but nobody wants it any more */
+};
+
+enum bpi_lease_kind {
+    BPI_LEASE_AUTO,     /* RUN outside a transaction */
+    BPI_LEASE_EXPLICIT, /* BEGIN */
+    BPI_LEASE_ROUTE,
+    BPI_LEASE_SESSION, /* session mode, between transactions */
+};
+
+/* What HELLO said; kept only where it said something. */
+struct bpi_hello_kept {
+    bool has_severity;
+    bool has_disabled;
+    uint8_t *severity; /* encoded values, both in one allocation behind this struct */
+    size_t severity_size;
+    uint8_t *disabled;
+    size_t disabled_size;
+    char application[128]; /* user_agent */
+    char routing_address[300];
+};
+
+struct bpi_session {
+    struct bpi_session *prev, *next; /* in the worker's list */
+    struct bpi_worker *worker;
+    struct bpi_front *front;
+    struct bpi_conn *conn;
+    uint64_t id;
+    enum bpi_session_phase phase;
+    enum bpi_server_state state; /* while no link is held */
+    bpi_bolt_version version;
+    bool manifest;
+    bool utc_patch;
+    bool refused;     /* max_clients: every request is answered, none is served */
+    bool dead;        /* a malformed HELLO: nothing is answered any more */
+    bool counted;     /* in front->clients_count */
+    bool read_paused; /* too many requests wait */
+    bool ended;       /* the client has closed its side */
+    bp_usec accepted_us;
+    bp_usec login_until_us; /* 0: logged on */
+    struct bpi_timer timer;
+    struct bpi_handshake_server handshake;
+    struct bpi_face_waiter face_waiter;
+    struct bpi_chunk_reader reader;
+    struct bpi_request *queue;
+    unsigned queue_count;
+    size_t queue_bytes;
+    unsigned resets_count; /* RESETs in the queue */
+    struct bpi_hello_kept *hello;
+    struct bpi_identity *identity;
+    uint64_t user_key;
+
+    struct bpi_login login;
+    enum bpi_session_wait login_wait;
+    struct bpi_identity *login_identity; /* being checked */
+    struct bpi_work hash_work;           /* auth_type = file */
+    struct bpi_hash_check *hash_check;
+
+    struct bpi_wish wish;
+    enum bpi_session_wait wish_wait;
+    bool wish_notified; /* its long wait was logged */
+
+    /* While a link is held. */
+    struct bpi_link *link;
+    enum bpi_lease_kind lease_kind;
+    enum bpi_server_state ahead;
+    unsigned unanswered;
+    bool ending;
+    bool failed;
+    bool commit_sent; /* COMMIT is unanswered */
+    bool mode_read;
+    bool reset_sent;  /* the client's RESET was passed on */
+    bool link_dirty;  /* written, not flushed */
+    bool link_paused; /* the client reads too slowly */
+    bool mid_record;  /* a part of a record is out: nothing else may be written */
+    bp_usec leased_us;
+    bp_usec active_us; /* the last time that either side did something */
+    bp_usec spoke_us;  /* the last time that something was written to the client */
+    /* A transaction that was ended here, while its client wasn't waiting for an answer: the next request
+     * is told. Static strings, or NULL. */
+    const char *doom_code;
+    char *doom_text; /* allocated */
+};
+
+/* All that one loop serves. */
+struct bpi_worker {
+    struct bpi_daemon *daemon;
+    struct bpi_loop *loop;
+    struct bpi_session *sessions;
+    _Atomic unsigned sessions_count; /* read by the accepting loop to balance */
+    bool draining;
+    struct bpi_buffer scratch; /* maps that are written anew */
+    _Atomic uint64_t transactions;
+    _Atomic uint64_t refusals;
+};
+
+/* One listener with its cluster. */
+struct bpi_front {
+    struct bpi_daemon *daemon;
+    struct bpi_cluster *cluster;
+    struct bpi_listener *listener;
+    struct bpi_tls_context *_Atomic tls;
+    struct bpi_users *_Atomic users;
+    _Atomic unsigned clients_count;
+    uint16_t port;
+};
+
+/* Takes over the socket, also on failure. On the worker's loop. */
+void bpi_session_accept(struct bpi_worker *worker, struct bpi_front *front, int fd);
+/* Ends it now: what it held is cleaned and given back. */
+void bpi_session_close(struct bpi_session *session);
+/* What is written goes out first. */
+void bpi_session_close_flushed(struct bpi_session *session);
+/* While draining: closes it if it is in the middle of nothing. */
+void bpi_session_drain(struct bpi_session *session);
+
+/* ---- between the files of a session ---- */
+
+const struct bpi_cluster_config *bpi_session_config(const struct bpi_session *session);
+bp_usec bpi_session_now_us(const struct bpi_session *session);
+struct bpi_buffer *bpi_session_out(struct bpi_session *session);
+/* An answer was appended to `out` (`error` 0), or could not be: the client is closed then. */
+void bpi_session_wrote(struct bpi_session *session, int error);
+void bpi_session_succeed(struct bpi_session *session);
+void bpi_session_ignore(struct bpi_session *session);
+void bpi_session_fail(struct bpi_session *session,
+                      const char *code,
+                      const char *text,
+                      bool not_run);
+/* FAILURE Request.Invalid, then close: what a server does with a request that its state doesn't allow. */
+void bpi_session_violate(struct bpi_session *session, const char *what);
+void bpi_session_pop(struct bpi_session *session);
+void bpi_session_timer_update(struct bpi_session *session);
+void bpi_session_free_if_gone(struct bpi_session *session);
+void bpi_session_identity_set(struct bpi_session *session, struct bpi_identity *identity);
+
+/* dispatch.c: answers or passes on what is queued, as far as it can be now. */
+void bpi_session_pump(struct bpi_session *session);
+void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login);
+/* Refuses the request that waits for a link. */
+void bpi_session_wish_refuse(struct bpi_session *session, const char *code, const char *text);
+
+/* relay.c */
+extern const struct bpi_lessee bpi_session_lessee;
+/* The lease is over and the link clean. */
+void bpi_session_lease_end(struct bpi_session *session);
+/* Takes the link away: unanswered requests are told by a FAILURE (the first) and IGNORED, or the next
+ * request is. The caller says that the outcome isn't unknown. */
+void bpi_session_evict(struct bpi_session *session, const char *code, const char *text);
+
+/* login.c; each handles the request at the head of the queue. */
+void bpi_session_hello(struct bpi_session *session, struct bpi_request *request);
+void bpi_session_logon(struct bpi_session *session, struct bpi_request *request);
+void bpi_session_logoff(struct bpi_session *session);
+/* The address that drivers are given. Returns `text`. */
+const char *bpi_session_advertised(struct bpi_session *session, char *text, size_t size);
+
+#endif
