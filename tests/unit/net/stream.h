@@ -12,7 +12,8 @@ struct stream {
     uint64_t to_send;
     uint64_t sent; /* appended to `out` */
     uint64_t received;
-    uint64_t slow_bytes; /* after so many a pause; 0 = none */
+    uint64_t window_bytes; /* sent and not yet back; 0 = no bound */
+    uint64_t slow_bytes;   /* after so many a pause; 0 = none */
     bp_usec slow_us;
     uint64_t slow_left;
     struct bpi_timer timer;
@@ -31,6 +32,10 @@ static inline void stream_push(struct stream *stream)
     while (stream->sent < stream->to_send && bpi_conn_unsent(stream->conn) < (size_t)128 * 1024) {
         uint64_t left = stream->to_send - stream->sent;
         size_t size = left < sizeof(block) ? (size_t)left : sizeof(block);
+        if (stream->window_bytes > 0 &&
+            stream->sent - stream->received + size > stream->window_bytes) {
+            break;
+        }
         for (size_t i = 0; i < size; i++) {
             block[i] = pattern(stream->sent + i);
         }
@@ -69,6 +74,9 @@ static inline void stream_on_data(struct bpi_conn *conn, void *user)
     }
     stream->received += size;
     bpi_buffer_consume(in, size);
+    if (stream->window_bytes > 0) {
+        stream_push(stream);
+    }
     if (stream->received == stream->to_send) {
         sem_post(&stream->finished);
     }
