@@ -386,20 +386,32 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
     bpi_cluster_run_soon(cluster, link->loop);
 }
 
-void bpi_server_failure_set(struct bpi_server_failure *failure,
-                            const struct bpi_bolt_answer *answer)
+struct bpi_server_failure *bpi_server_failure_new(const struct bpi_bolt_answer *answer,
+                                                  bpi_bolt_version version)
 {
+    size_t meta_size = answer->tag == BPI_BOLT_FAILURE ? answer->meta.size : 0;
+    struct bpi_server_failure *failure = calloc(1, sizeof(*failure) + meta_size);
+    if (failure == NULL) {
+        return NULL;
+    }
+    failure->version = version;
+    failure->meta_size = meta_size;
+    if (meta_size > 0) {
+        memcpy(failure->meta, answer->meta.data, meta_size);
+    }
     snprintf(failure->code, sizeof(failure->code), "%.*s",
              (int)(answer->code.size < 127 ? answer->code.size : 127),
              answer->code.data == NULL ? "" : answer->code.data);
     snprintf(failure->message, sizeof(failure->message), "%.*s",
              (int)(answer->message.size < 511 ? answer->message.size : 511),
              answer->message.data == NULL ? "" : answer->message.data);
+    return failure;
 }
 
 void bpi_cluster_login_refused(struct bpi_cluster *cluster,
                                struct bpi_identity *identity,
                                const struct bpi_bolt_answer *answer,
+                               bpi_bolt_version version,
                                struct bpi_loop *loop)
 {
     struct bpi_pool_key key = {0};
@@ -410,11 +422,10 @@ void bpi_cluster_login_refused(struct bpi_cluster *cluster,
     unlock(cluster);
     /* Whoever waits with it would only try it again. */
     while (true) {
-        struct bpi_server_failure *failure = malloc(sizeof(*failure));
+        struct bpi_server_failure *failure = bpi_server_failure_new(answer, version);
         if (failure == NULL) {
             break;
         }
-        bpi_server_failure_set(failure, answer);
         lock(cluster);
         struct bpi_pool_waiter *waiter = bpi_pool_take_waiter(&cluster->pool, &key);
         unlock(cluster);

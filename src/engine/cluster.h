@@ -24,10 +24,13 @@ struct bpi_link;
 struct bpi_login_check;
 struct bpi_tls_context;
 
-/* What a server said in a FAILURE. */
+/* What a server said in a FAILURE: as it came, for clients of the same form, and read for the others. */
 struct bpi_server_failure {
     char code[128];
     char message[512];
+    bpi_bolt_version version; /* of the link that it came on */
+    size_t meta_size;
+    uint8_t meta[]; /* the encoded map */
 };
 
 /* A wish for a link. Embedded in its owner's object.
@@ -66,7 +69,7 @@ struct bpi_login {
     void (*on_done)(struct bpi_login *login);
     int status;
     bool expired;
-    struct bpi_server_failure failure;
+    struct bpi_server_failure *failure; /* the callee frees it */
 };
 
 /* What the servers look like to a client: known after the first contact. */

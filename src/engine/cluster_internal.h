@@ -109,13 +109,16 @@ void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta);
 void bpi_cluster_login_refused(struct bpi_cluster *cluster,
                                struct bpi_identity *identity,
                                const struct bpi_bolt_answer *answer,
+                               bpi_bolt_version version,
                                struct bpi_loop *loop);
 void bpi_server_failure_set(struct bpi_server_failure *failure,
                             const struct bpi_bolt_answer *answer);
 
 /* login.c: the check's link logged on, was refused, or was lost before either. */
 void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link);
-void bpi_login_check_refused(struct bpi_login_check *check, const struct bpi_bolt_answer *answer);
+void bpi_login_check_refused(struct bpi_login_check *check,
+                             const struct bpi_bolt_answer *answer,
+                             bpi_bolt_version version);
 void bpi_login_check_lost(struct bpi_login_check *check);
 
 /* probe.c */

@@ -1,11 +1,13 @@
 /* See config.h. The option table comes first: name, where it may stand, type, bounds, default, whether
  * a reload may change it, and the sentence that the reference prints.
+ *
+ * The lines are split here and not by inih, which was tried: it cuts lines at 200 bytes and section names
+ * at 50 without a word, takes an indented option for the value of the one above, and doesn't tell of a
+ * section without options.
  */
 #include "engine/config.h"
 
 #include <boltpool/error.h>
-
-#include <ini.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -217,10 +219,40 @@ static const struct option options[] = {
 
 #define OPTIONS_COUNT (sizeof(options) / sizeof(options[0]))
 
+/* The only option of [class NAME]. */
+static const struct option class_max = {"max",
+                                        PLACE_OWN,
+                                        OPTION_COUNT,
+                                        offsetof(struct bpi_class_config, max),
+                                        0,
+                                        0,
+                                        100000,
+                                        "0",
+                                        NULL,
+                                        true,
+                                        "Links that the class may hold at a time; 0 = max_links."};
+
+/* Those of [rule NAME], for the reference; read_rule_option() reads them. */
+static const char *const rule_options[][2] = {
+    {"user", "Glob over the client's user."},
+    {"database", "Glob over the database; the home database is empty."},
+    {"application", "Glob over `app` in `tx_metadata`, else over the driver's user agent."},
+    {"mode", "`r` or `w`: the access mode that the driver asks for."},
+    {"query", "POSIX extended regular expression, looked for in the query; case is ignored."},
+    {"class", "The class of an operation for which all conditions of the rule hold. Required."},
+};
+
+/* The longest option (endpoints, 4 KiB) with room to spare. */
+#define LINE_BYTES_MAX ((size_t)8192)
+
 struct reader {
     struct bpi_config *config;
     const char *name;
-    char section[BPI_CONFIG_NAME_BYTES * 2]; /* the one that inih reported last */
+    int line; /* that is read, or that an error belongs to; 0 = to the whole file */
+    char section[BPI_CONFIG_NAME_BYTES * 2]; /* "" = none yet */
+    unsigned
+        cluster_headers_count; /* counted in pass 1, so that pass 2 allocates once and leaves no */
+    unsigned rule_headers_count; /* passwords and compiled expressions behind */
     struct bpi_cluster_config *cluster;
     struct bpi_rule_config *rule;
     int class_;
@@ -230,6 +262,7 @@ struct reader {
     int pass;
 };
 
+/* Keeps the first error. Always 0, so that a reading function can end with it. */
 static int fail(struct reader *reader, const char *format, ...) BP_PRINTF(2, 3);
 
 static int fail(struct reader *reader, const char *format, ...)
@@ -240,7 +273,7 @@ static int fail(struct reader *reader, const char *format, ...)
         vsnprintf(reader->error, sizeof(reader->error), format, arguments);
         va_end(arguments);
     }
-    return 0; /* what inih takes for an error */
+    return 0;
 }
 
 /* ---- values ---- */
@@ -415,6 +448,76 @@ static int unknown_option(struct reader *reader, const char *section, const char
                 near == NULL ? "" : "'?");
 }
 
+/* ---- values that are lists or addresses ---- */
+
+static int read_claimable(struct reader *reader)
+{
+    struct bpi_config *config = reader->config;
+    const char *at = config->claimable_classes;
+    config->claimable = 0;
+    while (*(at += strspn(at, " ,\t")) != '\0') {
+        size_t size = strcspn(at, " ,\t");
+        enum bpi_class class_;
+        if (!bpi_class_parse(at, size, &class_)) {
+            return fail(reader, "claimable_classes: '%.*s' is no class",
+                        (int)(size > 60 ? 60 : size), at);
+        }
+        config->claimable |= 1u << class_;
+        at += size;
+    }
+    return 1;
+}
+
+static int split_listen(struct reader *reader, struct bpi_cluster_config *cluster)
+{
+    struct bpi_url url;
+    char text[BPI_CONFIG_TEXT_BYTES + 16];
+    char error[256];
+    snprintf(text, sizeof(text), "bolt://%s", cluster->listen);
+    if (bpi_url_parse(text, &url, error, sizeof(error)) != 0) {
+        return fail(reader, "listen: %s", error);
+    }
+    if (url.user[0] != '\0' || strpbrk(cluster->listen, "@/") != NULL) {
+        return fail(reader, "listen: give an address and a port, as 0.0.0.0:7688 or [::]:7688");
+    }
+    snprintf(cluster->listen_host, sizeof(cluster->listen_host), "%s", url.host);
+    cluster->listen_port = url.port;
+    return 1;
+}
+
+static int split_endpoints(struct reader *reader, struct bpi_cluster_config *cluster)
+{
+    const char *at = cluster->endpoints;
+    cluster->endpoints_count = 0;
+    while (*(at += strspn(at, " ,\t")) != '\0') {
+        size_t size = strcspn(at, " ,\t");
+        char text[BPI_CONFIG_TEXT_BYTES];
+        char error[256];
+        if (cluster->endpoints_count == BPI_CONFIG_ENDPOINTS_MAX) {
+            return fail(reader, "endpoints: more than %d", BPI_CONFIG_ENDPOINTS_MAX);
+        }
+        if (size >= sizeof(text)) {
+            return fail(reader, "endpoints: one is longer than %zu bytes", sizeof(text) - 1);
+        }
+        memcpy(text, at, size);
+        text[size] = '\0';
+        struct bpi_url *url = &cluster->endpoint[cluster->endpoints_count];
+        if (bpi_url_parse(text, url, error, sizeof(error)) != 0) {
+            return fail(reader, "endpoints: number %u: %s", cluster->endpoints_count + 1, error);
+        }
+        if (url->user[0] != '\0') {
+            return fail(reader, "endpoints: no user in an address; see auth_type, service_user and "
+                                "service_password");
+        }
+        cluster->endpoints_count++;
+        at += size;
+    }
+    if (cluster->endpoints_count == 0) {
+        return fail(reader, "endpoints: give at least one, as bolt://host:7687");
+    }
+    return 1;
+}
+
 /* ---- sections ---- */
 
 static void set_defaults(struct reader *reader, void *base, bool process)
@@ -434,7 +537,9 @@ static int read_process_option(struct reader *reader, const char *name, const ch
             continue;
         }
         if (options[i].place == PLACE_PROCESS) {
-            return set_option(reader, &options[i], reader->config, value);
+            int done = set_option(reader, &options[i], reader->config, value);
+            bool is_claimable = options[i].offset == PROCESS(claimable_classes);
+            return done && is_claimable ? read_claimable(reader) : done;
         }
         if (options[i].place == PLACE_CLUSTER) {
             return set_option(reader, &options[i], &reader->config->defaults, value);
@@ -453,7 +558,13 @@ static int read_cluster_option(struct reader *reader, const char *name, const ch
         if (options[i].place == PLACE_PROCESS) {
             return fail(reader, "%s belongs into the [boltpool] section", name);
         }
-        return set_option(reader, &options[i], reader->cluster, value);
+        int done = set_option(reader, &options[i], reader->cluster, value);
+        if (done && options[i].offset == CLUSTER(listen)) {
+            done = split_listen(reader, reader->cluster);
+        } else if (done && options[i].offset == CLUSTER(endpoints)) {
+            done = split_endpoints(reader, reader->cluster);
+        }
+        return done;
     }
     return unknown_option(reader, reader->section, name);
 }
@@ -534,14 +645,12 @@ static int enter_cluster(struct reader *reader, const char *name)
             return 1;
         }
     }
-    struct bpi_cluster_config *clusters =
-        realloc(config->clusters, (config->clusters_count + 1) * sizeof(*clusters));
-    if (clusters == NULL) {
-        return fail(reader, "out of memory");
+    if (config->clusters_count == BPI_CONFIG_CLUSTERS_MAX) {
+        return fail(reader, "more than %d clusters", BPI_CONFIG_CLUSTERS_MAX);
     }
-    config->clusters = clusters;
-    reader->cluster = &clusters[config->clusters_count++];
+    reader->cluster = &config->clusters[config->clusters_count++];
     *reader->cluster = config->defaults;
+    reader->cluster->line = reader->line;
     snprintf(reader->cluster->name, sizeof(reader->cluster->name), "%s", name);
     return 1;
 }
@@ -558,14 +667,8 @@ static int enter_rule(struct reader *reader, const char *name)
     if (config->rules_count == BPI_CONFIG_RULES_MAX) {
         return fail(reader, "more than %d rules", BPI_CONFIG_RULES_MAX);
     }
-    struct bpi_rule_config *rules =
-        realloc(config->rules, (config->rules_count + 1) * sizeof(*rules));
-    if (rules == NULL) {
-        return fail(reader, "out of memory");
-    }
-    config->rules = rules;
-    reader->rule = &rules[config->rules_count++];
-    memset(reader->rule, 0, sizeof(*reader->rule));
+    reader->rule = &config->rules[config->rules_count++];
+    reader->rule->line = reader->line;
     snprintf(reader->rule->name, sizeof(reader->rule->name), "%s", name);
     return 1;
 }
@@ -599,9 +702,11 @@ static int enter_section(struct reader *reader, const char *section)
             return fail(reader, "[%.60s]: a name has letters, digits, '_', '-' and '.'", section);
         }
         if (strncmp(section, "cluster ", 8) == 0) {
+            reader->cluster_headers_count += reader->pass == 1;
             return reader->pass == 1 ? 1 : enter_cluster(reader, name);
         }
         if (strncmp(section, "rule ", 5) == 0) {
+            reader->rule_headers_count += reader->pass == 1;
             return reader->pass == 1 ? 1 : enter_rule(reader, name);
         }
     }
@@ -611,37 +716,19 @@ static int enter_section(struct reader *reader, const char *section)
                 section);
 }
 
-static int on_pair(void *user, const char *section, const char *name, const char *value)
+static int read_pair(struct reader *reader, const char *name, const char *value)
 {
-    struct reader *reader = user;
-    if (reader->error[0] != '\0') {
-        return 1; /* only the first error is told */
-    }
-    if (section[0] == '\0') {
+    if (reader->section[0] == '\0') {
         return fail(reader, "'%.60s' stands before any [section]", name);
-    }
-    if (strcmp(section, reader->section) != 0 && !enter_section(reader, section)) {
-        return 0;
     }
     if (reader->in_process) {
         return reader->pass == 1 ? read_process_option(reader, name, value) : 1;
     }
     if (reader->class_ >= 0) {
         if (strcmp(name, "max") != 0) {
-            return fail(reader, "[%.60s] has no option '%.60s'; there is max", section, name);
+            return fail(reader, "[%s] has no option '%.60s'; there is max", reader->section, name);
         }
-        static const struct option cap = {"max",
-                                          PLACE_OWN,
-                                          OPTION_COUNT,
-                                          offsetof(struct bpi_class_config, max),
-                                          0,
-                                          0,
-                                          100000,
-                                          "0",
-                                          NULL,
-                                          true,
-                                          ""};
-        return set_option(reader, &cap, &reader->config->classes[reader->class_], value);
+        return set_option(reader, &class_max, &reader->config->classes[reader->class_], value);
     }
     if (reader->pass == 1) {
         return 1;
@@ -650,144 +737,183 @@ static int on_pair(void *user, const char *section, const char *name, const char
                                 : read_cluster_option(reader, name, value);
 }
 
+/* ---- lines ---- */
+
+/* Without blanks at both ends; cuts the text it is given. */
+static char *trim(char *text)
+{
+    text += strspn(text, " \t\r");
+    size_t size = strlen(text);
+    while (size > 0 && strchr(" \t\r", text[size - 1]) != NULL) {
+        size--;
+    }
+    text[size] = '\0';
+    return text;
+}
+
+/* A ; behind a blank begins a comment. */
+static void cut_comment(char *text)
+{
+    for (char *at = text; (at = strchr(at, ';')) != NULL; at++) {
+        if (at > text && (at[-1] == ' ' || at[-1] == '\t')) {
+            *at = '\0';
+            return;
+        }
+    }
+}
+
+static int read_line(struct reader *reader, char *line)
+{
+    for (const char *at = line; *at != '\0'; at++) {
+        if (((unsigned char)*at < ' ' && *at != '\t' && *at != '\r') || *at == 0x7f) {
+            return fail(reader, "a control character (0x%02x) in the text", (unsigned)*at);
+        }
+    }
+    line = trim(line);
+    if (line[0] == '\0' || line[0] == '#' || line[0] == ';') {
+        return 1;
+    }
+    cut_comment(line);
+    line = trim(line);
+    if (line[0] == '[') {
+        char *end = strchr(line, ']');
+        if (end == NULL || end[1] != '\0') {
+            return fail(reader, "a section is written [NAME], alone on its line");
+        }
+        *end = '\0';
+        return enter_section(reader, trim(line + 1));
+    }
+    char *equals = strchr(line, '=');
+    if (equals == NULL || equals == line) {
+        return fail(reader, "neither a [section], nor name = value, nor a comment");
+    }
+    *equals = '\0';
+    return read_pair(reader, trim(line), trim(equals + 1));
+}
+
+static int read_lines(struct reader *reader, const char *text)
+{
+    char line[LINE_BYTES_MAX + 1];
+    int done = 1;
+    reader->section[0] = '\0';
+    reader->line = 0;
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3; /* the byte order mark that some editors write */
+    }
+    while (done && *text != '\0') {
+        size_t size = strcspn(text, "\n");
+        reader->line++;
+        if (size > LINE_BYTES_MAX) {
+            done = fail(reader, "the line is longer than %zu bytes", LINE_BYTES_MAX);
+        } else {
+            memcpy(line, text, size);
+            line[size] = '\0';
+            done = read_line(reader, line);
+        }
+        text += size;
+        text += *text == '\n';
+    }
+    explicit_bzero(line, sizeof(line));
+    return done;
+}
+
+static unsigned at_most(unsigned count, unsigned max)
+{
+    return count < max ? count : max;
+}
+
+/* What pass 2 fills. */
+static int allocate(struct reader *reader)
+{
+    struct bpi_config *config = reader->config;
+    unsigned clusters = at_most(reader->cluster_headers_count, BPI_CONFIG_CLUSTERS_MAX);
+    unsigned rules = at_most(reader->rule_headers_count, BPI_CONFIG_RULES_MAX);
+    config->clusters = calloc(clusters + 1, sizeof(*config->clusters));
+    config->rules = calloc(rules + 1, sizeof(*config->rules));
+    return config->clusters != NULL && config->rules != NULL;
+}
+
 /* ---- what has to hold for the whole ---- */
 
-static bool split_listen(struct reader *reader, struct bpi_cluster_config *cluster)
-{
-    struct bpi_url url;
-    char text[BPI_CONFIG_TEXT_BYTES + 16];
-    char error[256];
-    snprintf(text, sizeof(text), "bolt://%s", cluster->listen);
-    if (bpi_url_parse(text, &url, error, sizeof(error)) != 0) {
-        fail(reader, "[cluster %s] listen: %s", cluster->name, error);
-        return false;
-    }
-    snprintf(cluster->listen_host, sizeof(cluster->listen_host), "%s", url.host);
-    cluster->listen_port = url.port;
-    return true;
-}
-
-static bool split_endpoints(struct reader *reader, struct bpi_cluster_config *cluster)
-{
-    const char *at = cluster->endpoints;
-    cluster->endpoints_count = 0;
-    while (true) {
-        at += strspn(at, " ,\t\n");
-        if (*at == '\0') {
-            break;
-        }
-        size_t size = strcspn(at, " ,\t\n");
-        char text[BPI_CONFIG_TEXT_BYTES];
-        char error[256];
-        if (cluster->endpoints_count == BPI_CONFIG_ENDPOINTS_MAX || size >= sizeof(text)) {
-            fail(reader, "[cluster %s] endpoints: more than %d, or one that is too long",
-                 cluster->name, BPI_CONFIG_ENDPOINTS_MAX);
-            return false;
-        }
-        memcpy(text, at, size);
-        text[size] = '\0';
-        struct bpi_url *url = &cluster->endpoint[cluster->endpoints_count];
-        if (bpi_url_parse(text, url, error, sizeof(error)) != 0) {
-            fail(reader, "[cluster %s] endpoints: %s", cluster->name, error);
-            return false;
-        }
-        if (url->user[0] != '\0') {
-            fail(reader,
-                 "[cluster %s] endpoints: no user in an address; see auth_type and service_user",
-                 cluster->name);
-            return false;
-        }
-        cluster->endpoints_count++;
-        at += size;
-    }
-    if (cluster->endpoints_count == 0) {
-        fail(reader, "[cluster %s] has no endpoints; give endpoints = bolt://host:7687",
-             cluster->name);
-        return false;
-    }
-    return true;
-}
-
-static bool read_service_password(struct reader *reader, struct bpi_cluster_config *cluster)
+static int read_service_password(struct reader *reader, struct bpi_cluster_config *cluster)
 {
     if (cluster->service_password_file[0] == '\0') {
-        return true;
+        return 1;
     }
+    const char *why = NULL;
+    char *password = cluster->service_password;
+    errno = 0;
     FILE *file = fopen(cluster->service_password_file, "re");
-    if (file == NULL ||
-        fgets(cluster->service_password, sizeof(cluster->service_password), file) == NULL) {
-        fail(reader, "[cluster %s] service_password_file: can't read %.200s: %s", cluster->name,
-             cluster->service_password_file, file == NULL ? strerror(errno) : "it is empty");
-    } else {
-        cluster->service_password[strcspn(cluster->service_password, "\r\n")] = '\0';
+    if (file == NULL || fgets(password, sizeof(cluster->service_password), file) == NULL) {
+        why = errno != 0 ? strerror(errno) : "it is empty";
+    } else if (strlen(password) == sizeof(cluster->service_password) - 1) {
+        why = "its first line is too long";
     }
     if (file != NULL) {
         fclose(file);
     }
-    return reader->error[0] == '\0';
+    if (why != NULL) {
+        return fail(reader, "[cluster %s] service_password_file: can't read %.200s: %s",
+                    cluster->name, cluster->service_password_file, why);
+    }
+    password[strcspn(password, "\r\n")] = '\0';
+    return 1;
 }
 
-static bool check_cluster(struct reader *reader, struct bpi_cluster_config *cluster)
+static int check_cluster(struct reader *reader, struct bpi_cluster_config *cluster)
 {
-    if (!split_listen(reader, cluster) || !split_endpoints(reader, cluster) ||
-        !read_service_password(reader, cluster)) {
-        return false;
+    reader->line = cluster->line;
+    if (cluster->endpoints_count == 0) {
+        return fail(reader, "[cluster %s] has no endpoints; give endpoints = bolt://host:7687",
+                    cluster->name);
+    }
+    if (!split_listen(reader, cluster) || !read_service_password(reader, cluster)) {
+        return 0;
     }
     if (cluster->tls_mode != BPI_TLS_OFF &&
         (cluster->tls_cert_file[0] == '\0' || cluster->tls_key_file[0] == '\0')) {
-        fail(reader, "[cluster %s] tls_mode needs tls_cert_file and tls_key_file", cluster->name);
-        return false;
+        return fail(reader, "[cluster %s] tls_mode needs tls_cert_file and tls_key_file",
+                    cluster->name);
     }
     if (cluster->auth_type == BPI_AUTH_FILE &&
         (cluster->auth_file[0] == '\0' || cluster->service_user[0] == '\0' ||
          cluster->service_password[0] == '\0')) {
-        fail(reader,
-             "[cluster %s] auth_type = file needs auth_file, service_user and service_password",
-             cluster->name);
-        return false;
+        return fail(reader,
+                    "[cluster %s] auth_type = file needs auth_file, service_user and "
+                    "service_password or service_password_file",
+                    cluster->name);
     }
-    return true;
+    return 1;
 }
 
-static bool check_whole(struct reader *reader)
+static int check_whole(struct reader *reader)
 {
     struct bpi_config *config = reader->config;
+    reader->line = 0;
     if (config->clusters_count == 0) {
-        fail(reader, "no [cluster NAME] section; boltpool needs at least one");
-        return false;
+        return fail(reader, "no [cluster NAME] section; boltpool needs at least one");
     }
     for (unsigned i = 0; i < config->clusters_count; i++) {
-        if (!check_cluster(reader, &config->clusters[i])) {
-            return false;
+        struct bpi_cluster_config *cluster = &config->clusters[i];
+        if (!check_cluster(reader, cluster)) {
+            return 0;
         }
         for (unsigned j = 0; j < i; j++) {
-            if (config->clusters[i].listen_port != 0 &&
-                strcmp(config->clusters[i].listen, config->clusters[j].listen) == 0) {
-                fail(reader, "[cluster %s] and [cluster %s] listen on the same address",
-                     config->clusters[j].name, config->clusters[i].name);
-                return false;
+            const struct bpi_cluster_config *other = &config->clusters[j];
+            if (cluster->listen_port == other->listen_port &&
+                strcmp(cluster->listen_host, other->listen_host) == 0) {
+                return fail(reader, "[cluster %s] and [cluster %s] listen on the same address",
+                            other->name, cluster->name);
             }
         }
     }
     for (unsigned i = 0; i < config->rules_count; i++) {
         if (!config->rules[i].has_class) {
-            fail(reader, "[rule %s] names no class", config->rules[i].name);
-            return false;
+            reader->line = config->rules[i].line;
+            return fail(reader, "[rule %s] names no class", config->rules[i].name);
         }
     }
-    const char *at = config->claimable_classes;
-    config->claimable = 0;
-    while (*(at += strspn(at, " ,\t")) != '\0') {
-        size_t size = strcspn(at, " ,\t");
-        enum bpi_class class_;
-        if (!bpi_class_parse(at, size, &class_)) {
-            fail(reader, "claimable_classes: '%.*s' is no class", (int)(size > 60 ? 60 : size), at);
-            return false;
-        }
-        config->claimable |= 1u << class_;
-        at += size;
-    }
-    return true;
+    return 1;
 }
 
 /* ---- reading ---- */
@@ -808,20 +934,24 @@ int bpi_config_parse(const char *name,
     struct reader reader = {.config = config, .name = name, .class_ = -1};
     set_defaults(&reader, config, true);
     set_defaults(&reader, &config->defaults, false);
-    int line = 0;
-    for (reader.pass = 1; reader.pass <= 2 && line == 0; reader.pass++) {
-        reader.section[0] = '\0';
-        line = ini_parse_string(text, on_pair, &reader);
+    int done = read_claimable(&reader);
+    if (done && strlen(name) >= sizeof(config->file)) {
+        done = fail(&reader, "the file's name is longer than %zu bytes", sizeof(config->file) - 1);
     }
-    if (line != 0) {
-        snprintf(reterr_text, reterr_text_size, "%s:%d: %s", name, line,
-                 reader.error[0] != '\0' ? reader.error
-                                         : "neither a [section], nor name = value, nor a comment");
+    reader.pass = 1;
+    done = done && read_lines(&reader, text);
+    if (done && !allocate(&reader)) {
+        snprintf(reterr_text, reterr_text_size, "%s: out of memory", name);
         bpi_config_unref(config);
-        return BP_E_CONFIG;
+        return BP_E_NO_MEMORY;
     }
-    if (!check_whole(&reader)) {
-        snprintf(reterr_text, reterr_text_size, "%s: %s", name, reader.error);
+    reader.pass = 2;
+    if (!done || !read_lines(&reader, text) || !check_whole(&reader)) {
+        char at[16] = "";
+        if (reader.line > 0) {
+            snprintf(at, sizeof(at), "%d:", reader.line);
+        }
+        snprintf(reterr_text, reterr_text_size, "%s:%s %s", name, at, reader.error);
         bpi_config_unref(config);
         return BP_E_CONFIG;
     }
@@ -858,6 +988,7 @@ int bpi_config_read(const char *file,
         text[size] = '\0';
         error = bpi_config_parse(file, text, ret_config, reterr_text, reterr_text_size);
     }
+    explicit_bzero(text, size);
     free(text);
     return error;
 }
@@ -946,14 +1077,50 @@ bool bpi_config_can_reload(const struct bpi_config *config,
     return true;
 }
 
+static void print_option(FILE *out, const struct option *option, const char *place)
+{
+    const char *quote = option->initial[0] == '\0' ? "" : "`";
+    fprintf(out, "| `%s` | %s | %s%s%s | ", option->name, place, quote, option->initial, quote);
+    switch (option->type) {
+    case OPTION_COUNT:
+    case OPTION_BYTES:
+        fprintf(out, "%" PRIu64 " .. %" PRIu64, option->min, option->max);
+        break;
+    case OPTION_DURATION:
+        fprintf(out, "%s .. 366 days", option->min == 0 ? "0" : "1ms");
+        break;
+    case OPTION_WORD:
+        for (const char *at = option->words; *at != '\0'; at++) {
+            fputs(at == option->words ? "`" : "", out);
+            if (*at == '|') {
+                fputs("`, `", out);
+            } else {
+                fputc(*at, out);
+            }
+        }
+        fputc('`', out);
+        break;
+    case OPTION_VERSION:
+        fprintf(out, "4.1 .. 6.1");
+        break;
+    case OPTION_TEXT:
+        fprintf(out, "text");
+        break;
+    }
+    fprintf(out, " | %s | %s |\n", option->reload ? "yes" : "restart", option->help);
+}
+
 void bpi_config_reference(FILE *out)
 {
     static const char *const places[] = {"[boltpool]", "[boltpool], [cluster]", "[cluster]"};
-    fprintf(out, "| option | section | default | reload | what it does |\n|---|---|---|---|---|\n");
+    fprintf(out, "| option | section | default | values | reload | what it does |\n"
+                 "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < OPTIONS_COUNT; i++) {
-        fprintf(out, "| `%s` | %s | %s%s%s | %s | %s |\n", options[i].name,
-                places[options[i].place], options[i].initial[0] == '\0' ? "" : "`",
-                options[i].initial, options[i].initial[0] == '\0' ? "" : "`",
-                options[i].reload ? "yes" : "restart", options[i].help);
+        print_option(out, &options[i], places[options[i].place]);
+    }
+    print_option(out, &class_max, "[class]");
+    for (size_t i = 0; i < sizeof(rule_options) / sizeof(rule_options[0]); i++) {
+        fprintf(out, "| `%s` | [rule] | | text | yes | %s |\n", rule_options[i][0],
+                rule_options[i][1]);
     }
 }

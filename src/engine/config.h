@@ -3,7 +3,10 @@
  * Sections: [boltpool] for the process and for the defaults of all clusters, [cluster NAME] for one
  * cluster and its listener, [class NAME] for a pool's cap, [rule NAME] for what an operation is. A wrong
  * file changes nothing: reading returns the first error with file, line, what is wrong and what is
- * possible. A config is immutable once read and counted by reference, so that loops hold on to the one
+ * possible. One option stands on one line, `name = value`; # or ; begins a comment line, and ; behind a
+ * blank a comment. A section may stand more than once; of an option that does, the last one holds.
+ *
+ * A config is immutable once read and counted by reference, so that loops hold on to the one
  * they work with while another is loaded.
  */
 #ifndef BPI_ENGINE_CONFIG_H
@@ -24,6 +27,7 @@
 #define BPI_CONFIG_NAME_BYTES    64
 #define BPI_CONFIG_TEXT_BYTES    512
 #define BPI_CONFIG_ENDPOINTS_MAX 64
+#define BPI_CONFIG_CLUSTERS_MAX  64
 #define BPI_CONFIG_RULES_MAX     256
 
 enum bpi_pool_mode {
@@ -104,6 +108,7 @@ struct bpi_class_config {
 /* Every condition that is set must hold; the first rule in the file's order that does names the class. */
 struct bpi_rule_config {
     char name[BPI_CONFIG_NAME_BYTES];
+    int line;                             /* of its section, for messages */
     char user[BPI_CONFIG_TEXT_BYTES];     /* glob; "" = any */
     char database[BPI_CONFIG_TEXT_BYTES]; /* glob; the home database is "" */
     char application
@@ -135,7 +140,8 @@ struct bpi_config {
 };
 
 /* Reads and checks a file. The caller holds one reference.
- * Errors: BP_E_CONFIG, BP_E_NO_MEMORY; reterr_text is "FILE:LINE: what and what to do". Threads: any. */
+ * Errors: BP_E_CONFIG, BP_E_NO_MEMORY; reterr_text is "FILE:LINE: what and what to do", without LINE
+ * where it is about the whole. Threads: any. */
 BP_MUST_CHECK int bpi_config_read(const char *file,
                                   struct bpi_config **ret_config,
                                   char *reterr_text,

@@ -289,13 +289,13 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     bool is_credentials = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
                           memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0;
     if (is_credentials) {
-        bpi_cluster_login_refused(cluster, identity, answer, loop);
+        bpi_cluster_login_refused(cluster, identity, answer, link->version, loop);
     }
     if (sponsor != NULL) {
         struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
         check->link = NULL;
         if (is_credentials) {
-            bpi_login_check_refused(check, answer);
+            bpi_login_check_refused(check, answer, link->version);
         } else {
             bpi_login_check_lost(check);
         }

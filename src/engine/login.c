@@ -39,9 +39,11 @@ check_end(struct bpi_login_check *check, int status, const struct bpi_bolt_answe
         DL_DELETE(subscribers, login);
         login->status = status;
         login->expired = check->expired;
-        memset(&login->failure, 0, sizeof(login->failure));
         if (answer != NULL) {
-            bpi_server_failure_set(&login->failure, answer);
+            login->failure = bpi_server_failure_new(answer, version);
+            if (login->failure == NULL) {
+                login->status = BP_E_NO_MEMORY;
+            }
         }
         bpi_loop_post(login->loop, &login->mail);
     }
@@ -61,13 +63,15 @@ void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *li
                            bpi_loop_now_us(check->wish.loop) + ttl_us);
         pthread_mutex_unlock(&cluster->mutex);
     }
-    check_end(check, 0, NULL);
+    check_end(check, 0, NULL, 0);
     bpi_cluster_link_released(link);
 }
 
-void bpi_login_check_refused(struct bpi_login_check *check, const struct bpi_bolt_answer *answer)
+void bpi_login_check_refused(struct bpi_login_check *check,
+                             const struct bpi_bolt_answer *answer,
+                             bpi_bolt_version version)
 {
-    check_end(check, BP_E_SERVER_FAILURE, answer);
+    check_end(check, BP_E_SERVER_FAILURE, answer, version);
 }
 
 void bpi_login_check_lost(struct bpi_login_check *check)
@@ -75,7 +79,7 @@ void bpi_login_check_lost(struct bpi_login_check *check)
     struct bpi_cluster *cluster = check->wish.cluster;
     if (check->timer.position == 0) {
         /* The time ran out while the link was being opened. */
-        check_end(check, BP_E_QUEUE_TIMEOUT, NULL);
+        check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);
         return;
     }
     pthread_mutex_lock(&cluster->mutex);
@@ -89,7 +93,7 @@ static void on_timer(struct bpi_timer *timer)
     struct bpi_login_check *check =
         (struct bpi_login_check *)(void *)((char *)timer - offsetof(struct bpi_login_check, timer));
     if (bpi_cluster_cancel(check->wish.cluster, &check->wish)) {
-        check_end(check, BP_E_QUEUE_TIMEOUT, NULL);
+        check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);
     }
     /* Otherwise its link is being opened, which ends within connect_timeout. */
 }
@@ -109,7 +113,7 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
     login->status = 0;
     login->expired = false;
     login->check = NULL;
-    memset(&login->failure, 0, sizeof(login->failure));
+    login->failure = NULL;
     pthread_mutex_lock(&cluster->mutex);
     bool known = bpi_auth_cache_holds(&cluster->auth_cache, digest, bpi_loop_now_us(loop));
     struct bpi_login_check *check = NULL;

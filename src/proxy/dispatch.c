@@ -71,9 +71,10 @@ static void answer_malformed(struct bpi_session *session, int error)
 static bool has_hello_filter(const struct bpi_session *session, const struct bpi_bolt_tx_extra *tx)
 {
     const struct bpi_hello_kept *hello = session->hello;
+    /* A transaction that says anything of its own about notifications replaces HELLO's filter whole
+     * (seen on 5.26: a driver's severity OFF is void for a session that only disables a category). */
     return hello != NULL && bpi_bolt_has_notification_filter(session->version) &&
-           ((hello->has_severity && !tx->has_severity) ||
-            (hello->has_disabled && !tx->has_disabled));
+           (hello->has_severity || hello->has_disabled) && !tx->has_severity && !tx->has_disabled;
 }
 
 static int describe(struct bpi_session *session,
@@ -163,7 +164,7 @@ void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool lo
     if (link == NULL) {
         if (!abandoned) {
             /* The server no longer takes this log-in: the client has to come again with another. */
-            bpi_session_fail(session, failure->code, failure->message, true);
+            bpi_session_fail_as(session, failure);
             session->phase = BPI_SESSION_CLOSING;
         }
         free(failure);
@@ -213,11 +214,11 @@ static int payload_for_link(struct bpi_session *session,
     const char *keys[2];
     struct bpi_bolt_span values[2];
     size_t count = 0;
-    if (hello->has_severity && !tx.has_severity) {
+    if (hello->has_severity) {
         keys[count] = "notifications_minimum_severity";
         values[count++] = (struct bpi_bolt_span){hello->severity, hello->severity_size};
     }
-    if (hello->has_disabled && !tx.has_disabled) {
+    if (hello->has_disabled) {
         keys[count] = bpi_bolt_has_classifications(session->version)
                           ? "notifications_disabled_classifications"
                           : "notifications_disabled_categories";

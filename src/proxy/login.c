@@ -137,7 +137,7 @@ static void logged_on(struct bpi_session *session, struct bpi_identity *identity
     bpi_session_pop(session);
 }
 
-static void refuse_login(struct bpi_session *session, const char *code, const char *text)
+static void log_refusal(struct bpi_session *session, const char *code)
 {
     char peer[64];
     bpi_log(BPI_LOG_INFO, "client", "%s (client %" PRIu64 "): log-in refused: %s",
@@ -155,6 +155,7 @@ static void on_login_done(struct bpi_login *login)
     session->login_identity = NULL;
     if (session->phase == BPI_SESSION_GONE) {
         bpi_identity_unref(identity);
+        free(login->failure);
         bpi_session_free_if_gone(session);
         return;
     }
@@ -163,7 +164,9 @@ static void on_login_done(struct bpi_login *login)
     } else {
         bpi_identity_unref(identity);
         if (login->status == BP_E_SERVER_FAILURE) {
-            refuse_login(session, login->failure.code, login->failure.message);
+            log_refusal(session, login->failure->code);
+            bpi_session_fail_as(session, login->failure);
+            free(login->failure);
         } else {
             refuse_login(
                 session, bp_error_neo4j_code(BP_E_QUEUE_TIMEOUT),

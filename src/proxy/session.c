@@ -43,13 +43,10 @@ struct bpi_buffer *bpi_session_out(struct bpi_session *session)
 
 /* ---- the end ---- */
 
-void bpi_session_free_if_gone(struct bpi_session *session)
+static void on_free(struct bpi_mail *mail)
 {
-    if (session->phase != BPI_SESSION_GONE || session->wish_wait != BPI_WAIT_NONE ||
-        session->login_wait != BPI_WAIT_NONE || session->face_waiter.on_known != NULL ||
-        session->hash_check != NULL) {
-        return;
-    }
+    struct bpi_session *session =
+        (struct bpi_session *)(void *)((char *)mail - offsetof(struct bpi_session, free_mail));
     struct bpi_worker *worker = session->worker;
     int error = bpi_timer_reserve(worker->loop, -1);
     (void)error; /* giving back can't fail */
@@ -58,6 +55,19 @@ void bpi_session_free_if_gone(struct bpi_session *session)
     DL_DELETE(worker->sessions, session);
     atomic_fetch_sub_explicit(&worker->sessions_count, 1, memory_order_relaxed);
     free(session);
+}
+
+/* At the end of the turn: whoever is in the middle of an event of this session can still see that it is
+ * gone. */
+void bpi_session_free_if_gone(struct bpi_session *session)
+{
+    if (session->phase == BPI_SESSION_GONE && !session->free_queued &&
+        session->wish_wait == BPI_WAIT_NONE && session->login_wait == BPI_WAIT_NONE &&
+        session->face_waiter.on_known == NULL && session->hash_check == NULL) {
+        session->free_queued = true;
+        session->free_mail.deliver = on_free;
+        bpi_loop_defer(session->worker->loop, &session->free_mail);
+    }
 }
 
 static void drop_queue(struct bpi_session *session)
@@ -167,6 +177,18 @@ void bpi_session_fail(struct bpi_session *session, const char *code, const char 
 {
     bpi_session_wrote(session, bpi_bolt_write_failure(bpi_session_out(session), session->version,
                                                       code, text, not_run));
+}
+
+void bpi_session_fail_as(struct bpi_session *session, const struct bpi_server_failure *failure)
+{
+    if (failure->meta_size > 0 &&
+        bpi_bolt_has_gql_failure(failure->version) == bpi_bolt_has_gql_failure(session->version)) {
+        bpi_session_wrote(
+            session, bpi_bolt_write_map(bpi_session_out(session), BPI_BOLT_FAILURE,
+                                        (struct bpi_bolt_span){failure->meta, failure->meta_size}));
+    } else {
+        bpi_session_fail(session, failure->code, failure->message, true);
+    }
 }
 
 void bpi_session_violate(struct bpi_session *session, const char *what)

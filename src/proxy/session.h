@@ -101,6 +101,8 @@ struct bpi_session {
     bp_usec accepted_us;
     bp_usec login_until_us; /* 0: logged on */
     struct bpi_timer timer;
+    struct bpi_mail free_mail;
+    bool free_queued;
     struct bpi_handshake_server handshake;
     struct bpi_face_waiter face_waiter;
     struct bpi_chunk_reader reader;
@@ -189,6 +191,8 @@ void bpi_session_fail(struct bpi_session *session,
                       const char *code,
                       const char *text,
                       bool not_run);
+/* Passes a server's own FAILURE on, in the client's form. */
+void bpi_session_fail_as(struct bpi_session *session, const struct bpi_server_failure *failure);
 /* FAILURE Request.Invalid, then close: what a server does with a request that its state doesn't allow. */
 void bpi_session_violate(struct bpi_session *session, const char *what);
 void bpi_session_pop(struct bpi_session *session);
