@@ -111,8 +111,9 @@ void bpi_cluster_login_refused(struct bpi_cluster *cluster,
                                const struct bpi_bolt_answer *answer,
                                bpi_bolt_version version,
                                struct bpi_loop *loop);
-void bpi_server_failure_set(struct bpi_server_failure *failure,
-                            const struct bpi_bolt_answer *answer);
+/* A copy of the answer's FAILURE, for free(); NULL: out of memory. */
+struct bpi_server_failure *bpi_server_failure_new(const struct bpi_bolt_answer *answer,
+                                                  bpi_bolt_version version);
 
 /* login.c: the check's link logged on, was refused, or was lost before either. */
 void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link);

@@ -21,8 +21,10 @@ static void on_login_mail(struct bpi_mail *mail)
 }
 
 /* Answers all subscribers and ends the check. On its loop. */
-static void
-check_end(struct bpi_login_check *check, int status, const struct bpi_bolt_answer *answer)
+static void check_end(struct bpi_login_check *check,
+                      int status,
+                      const struct bpi_bolt_answer *answer,
+                      bpi_bolt_version version)
 {
     struct bpi_cluster *cluster = check->wish.cluster;
     pthread_mutex_lock(&cluster->mutex);

@@ -142,8 +142,13 @@ static void log_refusal(struct bpi_session *session, const char *code)
     char peer[64];
     bpi_log(BPI_LOG_INFO, "client", "%s (client %" PRIu64 "): log-in refused: %s",
             bpi_conn_peer(session->conn, peer, sizeof(peer)), session->id, code);
-    bpi_session_fail(session, code, text, true);
     session->phase = BPI_SESSION_CLOSING; /* servers close after a refused log-in */
+}
+
+static void refuse_login(struct bpi_session *session, const char *code, const char *text)
+{
+    log_refusal(session, code);
+    bpi_session_fail(session, code, text, true);
 }
 
 static void on_login_done(struct bpi_login *login)

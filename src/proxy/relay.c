@@ -273,19 +273,16 @@ static void on_drain(void *user)
 static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
 {
     struct bpi_session *session = user;
-    struct bpi_server_failure failure = {{0}, {0}};
     session->link = NULL;
+    /* Whether or not a request was written behind the log-in, it wasn't run. The link speaks the
+     * client's version, or one whose failures have the same form. */
     if (answer->tag == BPI_BOLT_FAILURE) {
-        snprintf(failure.code, sizeof(failure.code), "%.*s", (int)answer->code.size,
-                 answer->code.data);
-        snprintf(failure.message, sizeof(failure.message), "%.*s", (int)answer->message.size,
-                 answer->message.data);
+        bpi_session_wrote(
+            session, bpi_bolt_write_map(bpi_session_out(session), BPI_BOLT_FAILURE, answer->meta));
     } else {
-        snprintf(failure.code, sizeof(failure.code), "%s", bp_error_neo4j_code(BP_E_SERVER_LOST));
-        snprintf(failure.message, sizeof(failure.message), "boltpool: the log-in was not answered");
+        bpi_session_fail(session, bp_error_neo4j_code(BP_E_SERVER_LOST),
+                         "boltpool: the log-in was not answered", true);
     }
-    /* Whether or not a request was written behind the log-in, it wasn't run. */
-    bpi_session_fail(session, failure.code, failure.message, true);
     session->phase = BPI_SESSION_CLOSING;
     bpi_session_pump(session);
 }
