@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* More unsent bytes for a server than this: requests wait in our queue, not in its socket. */
 #define LINK_UNSENT_MAX ((size_t)1 << 20)
@@ -68,13 +69,19 @@ static void answer_malformed(struct bpi_session *session, int error)
 
 /* ---- asking for a link ---- */
 
-static bool has_hello_filter(const struct bpi_session *session, const struct bpi_bolt_tx_extra *tx)
+/* Which parts of HELLO's notification filter a transaction takes over: each that it says nothing of itself.
+ * But a severity OFF is void for one that disables categories, even none (seen on 5.26 and 2026): then all
+ * severities count again. */
+static bool takes_severity(const struct bpi_hello_kept *hello, const struct bpi_bolt_tx_extra *tx)
 {
-    const struct bpi_hello_kept *hello = session->hello;
-    /* A transaction that says anything of its own about notifications replaces HELLO's filter whole
-     * (seen on 5.26: a driver's severity OFF is void for a session that only disables a category). */
-    return hello != NULL && bpi_bolt_has_notification_filter(session->version) &&
-           (hello->has_severity || hello->has_disabled) && !tx->has_severity && !tx->has_disabled;
+    bool is_off =
+        hello->severity_size == 4 && strncasecmp((const char *)hello->severity + 1, "OFF", 3) == 0;
+    return hello->has_severity && !tx->has_severity && !(is_off && tx->has_disabled);
+}
+
+static bool takes_disabled(const struct bpi_hello_kept *hello, const struct bpi_bolt_tx_extra *tx)
+{
+    return hello->has_disabled && !tx->has_disabled;
 }
 
 static int describe(struct bpi_session *session,
@@ -207,18 +214,19 @@ static int payload_for_link(struct bpi_session *session,
         return 0;
     }
     int error = bpi_bolt_tx_extra_read(read->extra, &tx);
-    if (error != 0 || !has_hello_filter(session, &tx)) {
+    if (error != 0 || !bpi_bolt_has_notification_filter(session->version) ||
+        (!takes_severity(session->hello, &tx) && !takes_disabled(session->hello, &tx))) {
         return error;
     }
     const struct bpi_hello_kept *hello = session->hello;
     const char *keys[2];
     struct bpi_bolt_span values[2];
     size_t count = 0;
-    if (hello->has_severity) {
+    if (takes_severity(hello, &tx)) {
         keys[count] = "notifications_minimum_severity";
         values[count++] = (struct bpi_bolt_span){hello->severity, hello->severity_size};
     }
-    if (hello->has_disabled) {
+    if (takes_disabled(hello, &tx)) {
         keys[count] = bpi_bolt_has_classifications(session->version)
                           ? "notifications_disabled_classifications"
                           : "notifications_disabled_categories";
