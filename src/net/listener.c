@@ -116,7 +116,7 @@ static int bind_and_listen(const struct addrinfo *address, int *ret_fd)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
         return 0;
