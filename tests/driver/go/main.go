@@ -7,6 +7,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"flag"
@@ -48,7 +49,7 @@ func main() {
 	}
 	e := newEnv(flag.Arg(0), flag.Arg(1), flag.Arg(2), func(c *config.Config) {
 		if *ca != "" {
-			c.TlsConfig.RootCAs = pool
+			c.TlsConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 		}
 	})
 	wanted := regexp.MustCompile(*only)

@@ -251,7 +251,7 @@ final class Work {
             }
             return List.of(atOnce(tasks), env.run("MATCH (n:" + env.label + ") RETURN count(n), count(DISTINCT n.id), sum(n.id)"));
         });
-        scenarios.put("async", env -> {
+        scenarios.put("async_basic", env -> {
             AsyncSession session = env.driver.session(AsyncSession.class, Env.NEO4J);
             List<Object> seen = new ArrayList<>();
             try {
