@@ -473,7 +473,14 @@ static int split_listen(struct reader *reader, struct bpi_cluster_config *cluste
     struct bpi_url url;
     char text[BPI_CONFIG_TEXT_BYTES + 16];
     char error[256];
-    snprintf(text, sizeof(text), "bolt://%s", cluster->listen);
+    size_t size = strlen(cluster->listen);
+    bool any_port = size > 2 && strcmp(cluster->listen + size - 2, ":0") == 0;
+    /* Port 0 takes a free one; in an address of a server it would be a mistake. */
+    snprintf(text,
+             sizeof(text),
+             "bolt://%.*s",
+             (int)(any_port ? size - 2 : size),
+             cluster->listen);
     if (bpi_url_parse(text, &url, error, sizeof(error)) != 0) {
         return fail(reader, "listen: %s", error);
     }
@@ -481,7 +488,7 @@ static int split_listen(struct reader *reader, struct bpi_cluster_config *cluste
         return fail(reader, "listen: give an address and a port, as 0.0.0.0:7688 or [::]:7688");
     }
     snprintf(cluster->listen_host, sizeof(cluster->listen_host), "%s", url.host);
-    cluster->listen_port = url.port;
+    cluster->listen_port = any_port ? 0 : url.port;
     return 1;
 }
 
