@@ -1,7 +1,7 @@
 # The front door: each target sets up what it needs (Debian 12) and runs to the end by itself.
 #
 #   make build        build/boltpool and build/libboltpool.so
-#   make demo         200 clients on 50 connections for DEMO_SECONDS (30; 0 = until Ctrl-C)
+#   make demo         200 clients on at most 48 connections for DEMO_SECONDS (30; 0 = until Ctrl-C)
 #   make test         every test; ends with "N passed, N failed"
 #   make lint         format, clang-tidy, layers, headers
 #   make sanitize     the unit tests under ASan+UBSan and TSan, then each fuzz target for 30 seconds
