@@ -69,10 +69,7 @@ static void on_wish_mail(struct bpi_mail *mail)
         (struct bpi_wish *)(void *)((char *)mail - offsetof(struct bpi_wish, mail));
     struct bpi_link *link = wish->link;
     if (link != NULL) {
-        link->loop = wish->loop;
-        if (link->conn != NULL) {
-            bpi_conn_attach(link->conn, wish->loop);
-        }
+        bpi_link_arrive(link, wish->loop);
     }
     deliver(wish);
 }
@@ -80,9 +77,7 @@ static void on_wish_mail(struct bpi_mail *mail)
 /* A granted link leaves its loop for the wish's. On the link's loop. */
 static void send_away(struct bpi_link *link, struct bpi_wish *wish)
 {
-    if (link->conn != NULL) {
-        bpi_conn_detach(link->conn);
-    }
+    bpi_link_leave(link);
     wish->mail.deliver = on_wish_mail;
     bpi_loop_post(wish->loop, &wish->mail);
 }
@@ -621,7 +616,7 @@ int bpi_cluster_new(const struct bpi_config *whole,
         own->run.deliver = on_run;
         own->kick.deliver = on_kick;
         own->abort.deliver = on_abort;
-        error = bpi_timer_reserve(loops[i], 1);
+        error = bpi_timer_reserve(loops[i], i == 0 ? 1 + (int)config->endpoints_count : 1);
         if (error != 0) {
             goto fail;
         }

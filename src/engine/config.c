@@ -476,11 +476,7 @@ static int split_listen(struct reader *reader, struct bpi_cluster_config *cluste
     size_t size = strlen(cluster->listen);
     bool any_port = size > 2 && strcmp(cluster->listen + size - 2, ":0") == 0;
     /* Port 0 takes a free one; in an address of a server it would be a mistake. */
-    snprintf(text,
-             sizeof(text),
-             "bolt://%.*s",
-             (int)(any_port ? size - 2 : size),
-             cluster->listen);
+    snprintf(text, sizeof(text), "bolt://%.*s", (int)(any_port ? size - 2 : size), cluster->listen);
     if (bpi_url_parse(text, &url, error, sizeof(error)) != 0) {
         return fail(reader, "listen: %s", error);
     }

@@ -25,6 +25,7 @@
 #define LINK_IN_MAX_BYTES ((size_t)256 * 1024)
 
 static void link_lost(struct bpi_link *link, int error);
+static void link_drop_conn(struct bpi_link *link);
 
 /* ---- what a link says about itself ---- */
 
@@ -101,10 +102,48 @@ static void lessee_clear(struct bpi_link *link)
     link->lessee_user = NULL;
 }
 
+/* A link's timer has its room on the loop that the link is on. */
+static bool timer_take(struct bpi_link *link)
+{
+    if (!link->timer_reserved) {
+        link->timer_reserved = bpi_timer_reserve(link->loop, 1) == 0;
+    }
+    return link->timer_reserved;
+}
+
+static void timer_give_back(struct bpi_link *link)
+{
+    if (link->timer_reserved) {
+        link->timer_reserved = false;
+        bpi_timer_clear(link->loop, &link->timer);
+        int error = bpi_timer_reserve(link->loop, -1);
+        (void)error; /* giving back can't fail */
+    }
+}
+
+void bpi_link_leave(struct bpi_link *link)
+{
+    timer_give_back(link);
+    if (link->conn != NULL) {
+        bpi_conn_detach(link->conn);
+    }
+}
+
+void bpi_link_arrive(struct bpi_link *link, struct bpi_loop *loop)
+{
+    link->loop = loop;
+    if (link->conn != NULL) {
+        bpi_conn_attach(link->conn, loop);
+        if (!timer_take(link)) {
+            link_drop_conn(link); /* as if it had died on the way */
+        }
+    }
+}
+
 /* Frees what belongs to the connection; the place stays. */
 static void link_drop_conn(struct bpi_link *link)
 {
-    bpi_timer_clear(link->loop, &link->timer);
+    timer_give_back(link);
     if (link->conn != NULL) {
         bpi_conn_close(link->conn);
         link->conn = NULL;
@@ -575,8 +614,9 @@ void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
     }
     link->phase = BPI_LINK_CONNECTING;
     link->timer.on_fire = on_timer;
-    int error =
-        bpi_conn_connect(link->loop, endpoint->url.host, endpoint->url.port, &options, &link->conn);
+    int error = timer_take(link) ? bpi_conn_connect(link->loop, endpoint->url.host,
+                                                    endpoint->url.port, &options, &link->conn)
+                                 : BP_E_NO_MEMORY;
     if (error != 0) {
         link->conn = NULL;
         link_lost(link, error);

@@ -83,7 +83,8 @@ struct bpi_link {
     size_t scanned_bytes; /* of conn's `in`, by the scanner */
     const struct bpi_lessee *lessee;
     void *lessee_user;
-    struct bpi_timer timer; /* reset_timeout, or GOODBYE's end */
+    struct bpi_timer timer; /* opening, reset_timeout, or GOODBYE's end */
+    bool timer_reserved;    /* on `loop` */
     struct bpi_mail mail;
     struct bpi_pool_waiter *granted; /* a grant that is being handed over */
     bool granted_login;
@@ -126,7 +127,10 @@ void bpi_link_close(struct bpi_link *link);
 /* Closes an idle link as BPI_POOL_CLOSE asks: GOODBYE, then the server's FIN is waited for, so that it
  * never sees more connections than allowed. On the link's loop. */
 void bpi_link_say_goodbye(struct bpi_link *link);
-/* Gets a link that was granted ready to leave its loop; false: it died meanwhile. */
+/* Whether a link that was granted can be lent: false, it died meanwhile. */
 bool bpi_link_is_alive(struct bpi_link *link);
+/* Handing over: leaves its loop, arrives on another one. Each on the loop that it names. */
+void bpi_link_leave(struct bpi_link *link);
+void bpi_link_arrive(struct bpi_link *link, struct bpi_loop *loop);
 
 #endif

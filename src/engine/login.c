@@ -50,6 +50,8 @@ static void check_end(struct bpi_login_check *check,
         bpi_loop_post(login->loop, &login->mail);
     }
     bpi_timer_clear(check->wish.loop, &check->timer);
+    int error = bpi_timer_reserve(check->wish.loop, -1);
+    (void)error; /* giving back can't fail */
     bpi_identity_unref(check->identity);
     free(check);
 }
@@ -100,6 +102,15 @@ static void on_timer(struct bpi_timer *timer)
     /* Otherwise its link is being opened, which ends within connect_timeout. */
 }
 
+static void fresh_free(struct bpi_loop *loop, struct bpi_login_check *fresh)
+{
+    if (fresh != NULL) {
+        int error = bpi_timer_reserve(loop, -1);
+        (void)error; /* giving back can't fail */
+        free(fresh);
+    }
+}
+
 void bpi_cluster_verify(struct bpi_cluster *cluster,
                         struct bpi_login *login,
                         struct bpi_identity *identity,
@@ -109,6 +120,10 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
     struct bpi_loop *loop = bpi_loop_current();
     const uint8_t *digest = bpi_identity_digest(identity);
     struct bpi_login_check *fresh = calloc(1, sizeof(*fresh));
+    if (fresh != NULL && bpi_timer_reserve(loop, 1) != 0) {
+        free(fresh);
+        fresh = NULL;
+    }
     login->cluster = cluster;
     login->loop = loop;
     login->mail.deliver = on_login_mail;
@@ -141,12 +156,12 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
     pthread_mutex_unlock(&cluster->mutex);
     if (known || check == NULL) {
         login->status = known ? 0 : BP_E_NO_MEMORY;
-        free(fresh);
+        fresh_free(loop, fresh);
         bpi_loop_defer(loop, &login->mail);
         return;
     }
     if (check != fresh) {
-        free(fresh);
+        fresh_free(loop, fresh);
         return;
     }
     check->wish.identity = check->identity;
