@@ -903,7 +903,7 @@ static int check_whole(struct reader *reader)
         }
         for (unsigned j = 0; j < i; j++) {
             const struct bpi_cluster_config *other = &config->clusters[j];
-            if (cluster->listen_port == other->listen_port &&
+            if (cluster->listen_port != 0 && cluster->listen_port == other->listen_port &&
                 strcmp(cluster->listen_host, other->listen_host) == 0) {
                 return fail(reader, "[cluster %s] and [cluster %s] listen on the same address",
                             other->name, cluster->name);
