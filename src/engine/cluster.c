@@ -86,8 +86,8 @@ static void on_send_away_mail(struct bpi_mail *mail)
 {
     struct bpi_link *link =
         (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail));
-    struct bpi_wish *wish = (struct bpi_wish *)(void *)link->granted;
-    link->granted = NULL;
+    struct bpi_wish *wish = link->bound_for;
+    link->bound_for = NULL;
     if (wish->loop == link->loop) {
         deliver(wish);
     } else {
@@ -112,7 +112,7 @@ static void do_grant(struct bpi_cluster *cluster,
     wish->link = link;
     wish->login = action->login;
     if (link_loop != bpi_loop_index(here)) {
-        link->granted = &wish->waiter;
+        link->bound_for = wish;
         link->mail.deliver = on_send_away_mail;
         bpi_loop_post(cluster->loops[link_loop], &link->mail);
     } else if (wish->loop != here) {

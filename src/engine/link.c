@@ -166,8 +166,8 @@ static void link_lost(struct bpi_link *link, int error)
     void *user = link->lessee_user;
     struct bpi_pool_waiter *sponsor = NULL;
     if (phase < BPI_LINK_READY) {
-        sponsor = link->granted;
-        link->granted = NULL;
+        sponsor = link->sponsor;
+        link->sponsor = NULL;
     }
     lessee_clear(link);
     link_drop_conn(link);
@@ -291,7 +291,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
             return;
         }
         if (link->phase == BPI_LINK_LOGIN) {
-            struct bpi_pool_waiter *sponsor = link->granted;
+            struct bpi_pool_waiter *sponsor = link->sponsor;
             const uint8_t *value;
             size_t value_size;
             bool expired = bpi_pack_map_find(answer->meta.data, answer->meta.size,
@@ -299,7 +299,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
                            value_size == 1 && value[0] == 0xc3;
             link->phase = BPI_LINK_READY;
             bpi_timer_clear(link->loop, &link->timer);
-            link->granted = NULL;
+            link->sponsor = NULL;
             bpi_cluster_link_opened(link);
             if (sponsor != NULL) {
                 struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
@@ -320,9 +320,9 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     struct bpi_identity *identity = bpi_identity_ref(link->identity);
     const struct bpi_lessee *lessee = link->lessee;
     void *user = link->lessee_user;
-    struct bpi_pool_waiter *sponsor = link->granted;
+    struct bpi_pool_waiter *sponsor = link->sponsor;
     struct bpi_loop *loop = link->loop;
-    link->granted = NULL;
+    link->sponsor = NULL;
     lessee_clear(link);
     link_drop_conn(link);
     bool is_credentials = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
@@ -481,8 +481,7 @@ static void link_walk(struct bpi_link *link)
     }
     bpi_buffer_consume(in, passed);
     link->scanned_bytes = seen - passed;
-    if (link->phase == BPI_LINK_READY && link->lessee == NULL && link->granted == NULL &&
-        bpi_buffer_size(in) > 0) {
+    if (link->phase == BPI_LINK_READY && link->lessee == NULL && bpi_buffer_size(in) > 0) {
         /* An idle link has to be quiet. */
         link_lost(link, BP_E_UNEXPECTED);
     }
@@ -608,7 +607,7 @@ void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
     link->version = (bpi_bolt_version)(link->place.key.protocol & 0xffff);
     link->utc_patch = wish->utc_patch;
     link->identity = bpi_identity_ref(wish->identity);
-    link->granted = wish->waiter.is_check ? &wish->waiter : NULL;
+    link->sponsor = wish->waiter.is_check ? &wish->waiter : NULL;
     if (wish->waiter.is_check) {
         wish->check->link = link;
     }

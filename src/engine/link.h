@@ -86,8 +86,8 @@ struct bpi_link {
     struct bpi_timer timer; /* opening, reset_timeout, or GOODBYE's end */
     bool timer_reserved;    /* on `loop` */
     struct bpi_mail mail;
-    struct bpi_pool_waiter *granted; /* a grant that is being handed over */
-    bool granted_login;
+    struct bpi_pool_waiter *sponsor; /* opening: the log-in check that it is for, or NULL */
+    struct bpi_wish *bound_for; /* written with `mail` by whoever granted it from another loop */
 };
 
 /* Opens it for the wish it was reserved for by BPI_POOL_OPEN. On the wish's loop. */
