@@ -1,0 +1,372 @@
+/* `boltpool bench`: arguments, a progress line, the report. The work is in load.c.
+ *
+ * SIGINT and SIGTERM end the run early and still print what was measured; a second one gives up.
+ */
+#include "cli/command.h"
+
+#include <boltpool/error.h>
+
+#include "base/url.h"
+#include "cli/bench_report.h"
+#include "cli/bench_workload.h"
+#include "cli/load.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define URLS_MAX       64
+#define SECONDS_FOR    10.0 /* when neither a time nor a number of transactions is given */
+#define SECONDS_MAX    1e7
+#define PROGRESS_US    BP_USEC_PER_SECOND
+#define SIGNAL_POLL_US (50 * BP_USEC_PER_MS)
+
+static const char help[] =
+    "usage: boltpool bench [OPTIONS] bolt://USER:PASSWORD@HOST:PORT [URL ...]\n\n"
+    "Runs transactions against Bolt servers or poolers and measures them. The clients are\n"
+    "spread over the URLs (schemes bolt, neo4j, with +s or +ssc for TLS).\n\n"
+    "how much\n"
+    "  -c, --clients N        connections at one time (1)\n"
+    "  -j, --threads N        event loops that serve them (1)\n"
+    "  -T, --time SECONDS     how long it runs (10)\n"
+    "  -t, --transactions N   end after so many transactions, all clients together\n"
+    "  -R, --rate N           transactions due each second, at random times; latencies are\n"
+    "                         measured from when one was due. Without it each client goes on as\n"
+    "                         soon as its last transaction has ended\n"
+    "  -w, --warmup SECONDS   run so long before the time counts (0)\n"
+    "what\n"
+    "  -q, --query TEXT       the query (RETURN 1); may be given several times\n"
+    "  -f, --file FILE        a query each line, or WEIGHT<tab>MODE<tab>QUERY; # begins a comment\n"
+    "  -p, --param NAME=VALUE a parameter of all queries: an integer, a text, \"unique\" (a new\n"
+    "                         number each time) or \"random:LOW:HIGH\"\n"
+    "  -m, --mode r|w         access mode of the transactions (w)\n"
+    "  -e, --explicit         BEGIN, RUN, COMMIT instead of auto-commit\n"
+    "  -d, --database NAME    instead of the home database\n"
+    "  -F, --fetch N          records for each PULL; -1 means all (1000)\n"
+    "how\n"
+    "  -C, --reconnect        a new connection for each transaction\n"
+    "  -r, --retry            try again as drivers do, for at most 30 s\n"
+    "  -b, --bolt VERSION     speak this Bolt version at most (6.1)\n"
+    "      --ca-file FILE     authorities for bolt+s (the system's)\n"
+    "      --seed N           of all that is random (1)\n"
+    "      --json             print one JSON object instead of a table\n"
+    "  -h, --help\n\n"
+    "exit status: 0 all transactions were committed, 1 some failed or the run could not start,\n"
+    "2 called wrongly\n";
+
+enum { OPTION_CA_FILE = 256, OPTION_SEED, OPTION_JSON };
+
+struct bench {
+    struct bpi_load_options load;
+    struct bpi_bench_workload workload;
+    struct bpi_url urls[URLS_MAX];
+    const char *queries[BPI_BENCH_ENTRIES_MAX];
+    size_t query_count;
+    const char *file;
+    bool mode_read;
+    bool is_explicit;
+    bool json;
+};
+
+static int wrong(const char *what, const char *why)
+{
+    fprintf(stderr, "boltpool bench: %s: %s\n", what, why);
+    return 2;
+}
+
+static bool number_parse(const char *text, double low, double high, double *ret_number)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end != '\0' || !(number >= low) || number > high) {
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool count_parse(const char *text, double low, double high, double *ret_number)
+{
+    return number_parse(text, low, high, ret_number) && !(floor(*ret_number) < *ret_number);
+}
+
+/* One option with its argument; returns 0 or the exit status. */
+static int option_read(struct bench *bench, int option, const char *text)
+{
+    struct bpi_load_options *load = &bench->load;
+    double number = 0;
+    bpi_bolt_version version;
+    switch (option) {
+    case 'c':
+        if (!count_parse(text, 1, 100000, &number)) {
+            return wrong("--clients", "no number from 1 to 100000");
+        }
+        load->client_count = (uint32_t)number;
+        return 0;
+    case 'j':
+        if (!count_parse(text, 1, 256, &number)) {
+            return wrong("--threads", "no number from 1 to 256");
+        }
+        load->thread_count = (uint32_t)number;
+        return 0;
+    case 'T':
+        if (!number_parse(text, 0.001, SECONDS_MAX, &load->seconds)) {
+            return wrong("--time", "no number of seconds above 0");
+        }
+        return 0;
+    case 't':
+        if (!count_parse(text, 1, 1e15, &number)) {
+            return wrong("--transactions", "no number above 0");
+        }
+        load->transactions = (uint64_t)number;
+        return 0;
+    case 'R':
+        if (!number_parse(text, 0.001, 1e8, &load->rate)) {
+            return wrong("--rate", "no number above 0");
+        }
+        return 0;
+    case 'w':
+        if (!number_parse(text, 0, SECONDS_MAX, &load->warmup_seconds)) {
+            return wrong("--warmup", "no number of seconds");
+        }
+        return 0;
+    case 'q':
+        if (bench->query_count == BPI_BENCH_ENTRIES_MAX || *text == '\0') {
+            return wrong("--query", "empty, or more than 256 of them");
+        }
+        bench->queries[bench->query_count++] = text;
+        return 0;
+    case 'f':
+        bench->file = text;
+        return 0;
+    case 'p':
+        if (bpi_bench_workload_param(&bench->workload, text) != 0) {
+            return wrong("--param", "neither NAME=VALUE nor NAME=random:LOW:HIGH, or too many");
+        }
+        return 0;
+    case 'm':
+        if (strcmp(text, "r") != 0 && strcmp(text, "w") != 0) {
+            return wrong("--mode", "neither r nor w");
+        }
+        bench->mode_read = *text == 'r';
+        return 0;
+    case 'F':
+        if (!count_parse(text, -1, 1e9, &number) || (number > -1 && number < 1)) {
+            return wrong("--fetch", "neither -1 nor a number above 0");
+        }
+        load->fetch_size = (int64_t)number;
+        return 0;
+    case 'b':
+        if (!bpi_bolt_version_parse(text, &version)) {
+            return wrong("--bolt", "no version from 4.1 to 6.1");
+        }
+        load->versions = bpi_bolt_versions_range(0, version);
+        return 0;
+    case OPTION_SEED:
+        if (!count_parse(text, 0, 1e15, &number)) {
+            return wrong("--seed", "no number");
+        }
+        load->seed = (uint64_t)number;
+        return 0;
+    case 'd':
+        load->database = text;
+        return 0;
+    case OPTION_CA_FILE:
+        load->ca_file = text;
+        return 0;
+    case 'e':
+        bench->is_explicit = true;
+        return 0;
+    case 'C':
+        load->reconnect = true;
+        return 0;
+    case 'r':
+        load->retry = true;
+        return 0;
+    case OPTION_JSON:
+        bench->json = true;
+        return 0;
+    default:
+        fputs("try: boltpool bench --help\n", stderr);
+        return 2;
+    }
+}
+
+/* Fills `bench`; returns 0, the exit status, or -1 when the help was printed. */
+static int arguments_read(struct bench *bench, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"clients", required_argument, NULL, 'c'},
+        {"threads", required_argument, NULL, 'j'},
+        {"time", required_argument, NULL, 'T'},
+        {"transactions", required_argument, NULL, 't'},
+        {"rate", required_argument, NULL, 'R'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"query", required_argument, NULL, 'q'},
+        {"file", required_argument, NULL, 'f'},
+        {"param", required_argument, NULL, 'p'},
+        {"mode", required_argument, NULL, 'm'},
+        {"explicit", no_argument, NULL, 'e'},
+        {"database", required_argument, NULL, 'd'},
+        {"fetch", required_argument, NULL, 'F'},
+        {"reconnect", no_argument, NULL, 'C'},
+        {"retry", no_argument, NULL, 'r'},
+        {"bolt", required_argument, NULL, 'b'},
+        {"ca-file", required_argument, NULL, OPTION_CA_FILE},
+        {"seed", required_argument, NULL, OPTION_SEED},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "c:j:T:t:R:w:q:f:p:m:ed:F:Crb:h", options, NULL)) !=
+           -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return -1;
+        }
+        int status = option_read(bench, option, optarg);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (optind == argc) {
+        return wrong("arguments", "no URL; try: boltpool bench --help");
+    }
+    if (argc - optind > URLS_MAX) {
+        return wrong("arguments", "more than 64 URLs");
+    }
+    for (int i = optind; i < argc; i++) {
+        char why[256];
+        if (bpi_url_parse(argv[i], &bench->urls[bench->load.url_count], why, sizeof(why)) != 0) {
+            return wrong("URL", why);
+        }
+        bench->load.url_count++;
+    }
+    return 0;
+}
+
+static int workload_make(struct bench *bench)
+{
+    struct bpi_bench_workload *workload = &bench->workload;
+    char why[512] = "out of memory";
+    int error = 0;
+    if (bench->file != NULL) {
+        error = bpi_bench_workload_read(workload, bench->file, bench->mode_read, bench->is_explicit,
+                                        why, sizeof(why));
+    }
+    if (bench->file == NULL && bench->query_count == 0) {
+        bench->queries[bench->query_count++] = "RETURN 1";
+    }
+    for (size_t i = 0; i < bench->query_count && error == 0; i++) {
+        error = bpi_bench_workload_add(workload, bench->queries[i], bench->mode_read,
+                                       bench->is_explicit, 1);
+    }
+    if (error != 0) {
+        return wrong("workload", error == BP_E_FULL ? "more than 256 queries" : why);
+    }
+    bpi_bench_workload_finish(workload);
+    bench->load.entries = workload->entries;
+    bench->load.entry_count = workload->entry_count;
+    return 0;
+}
+
+/* Waits for the end, with a line each second on a terminal. */
+static void run_watch(struct bpi_load *load, const sigset_t *signals)
+{
+    bool tty = isatty(STDERR_FILENO) != 0;
+    static struct bpi_load_results before;
+    static struct bpi_load_results now;
+    unsigned polls = 0;
+    unsigned signals_count = 0;
+    while (!bpi_load_wait(load, SIGNAL_POLL_US)) {
+        const struct timespec none = {0};
+        if (sigtimedwait(signals, NULL, &none) > 0) {
+            bpi_load_stop(load);
+            if (++signals_count > 1) {
+                break;
+            }
+        }
+        if (tty && ++polls % (PROGRESS_US / SIGNAL_POLL_US) == 0 &&
+            bpi_load_snapshot(load, &now) == 0) {
+            bpi_bench_report_progress(stderr, &before, &now);
+            bpi_load_results_done(&now);
+            before = now;
+        }
+    }
+    if (tty) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+static int bench_run(struct bench *bench)
+{
+    struct bpi_load *load;
+    struct bpi_load_results results;
+    char why[512];
+    sigset_t signals;
+    sigset_t before;
+    /* The loops' threads inherit the mask, so that this thread alone takes the signals. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    int status = 1;
+    if (bpi_load_start(&bench->load, &load, why, sizeof(why)) != 0) {
+        fprintf(stderr, "boltpool bench: %s\n", why);
+    } else {
+        run_watch(load, &signals);
+        if (bpi_load_snapshot(load, &results) == 0) {
+            int error = 0;
+            if (bench->json) {
+                error = bpi_bench_report_json(stdout, &bench->load, &results);
+            } else {
+                bpi_bench_report_table(stdout, &bench->load, &results);
+            }
+            status =
+                error != 0 || results.failed > 0 || results.unknown > 0 || results.committed == 0;
+            bpi_load_results_done(&results);
+        }
+        bpi_load_free(load);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+int bpi_cmd_bench(int argc, char **argv)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    if (bench == NULL) {
+        fputs("boltpool bench: out of memory\n", stderr);
+        return 1;
+    }
+    bench->load.seed = 1;
+    bench->load.client_count = 1;
+    bench->load.thread_count = 1;
+    bench->load.urls = bench->urls;
+    int status = arguments_read(bench, argc, argv);
+    if (status == 0) {
+        if (!(bench->load.seconds > 0) && bench->load.transactions == 0) {
+            bench->load.seconds = SECONDS_FOR;
+        }
+        if (bench->load.thread_count > bench->load.client_count) {
+            bench->load.thread_count = bench->load.client_count;
+        }
+        status = workload_make(bench);
+    }
+    if (status == 0) {
+        status = bench_run(bench);
+    }
+    bpi_bench_workload_done(&bench->workload);
+    explicit_bzero(bench->urls, sizeof(bench->urls));
+    free(bench);
+    return status < 0 ? 0 : status;
+}
