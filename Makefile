@@ -59,7 +59,8 @@ bench-%: build
 	@bench/$*.sh
 
 install: build
-	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
+	@DESTDIR="$(DESTDIR)" cmake --install build
 
 clean:
 	@rm -rf build build-asan build-tsan build-fuzz build-debug build-lint
