@@ -64,6 +64,30 @@ void bpi_log(enum bpi_log_level level, const char *area, const char *format, ...
     (void)written;
 }
 
+bool bpi_log_allowed(struct bpi_log_limit *limit,
+                     unsigned per_second,
+                     bp_usec now_us,
+                     const char **ret_suffix)
+{
+    static _Thread_local char suffix[48];
+    suffix[0] = '\0';
+    *ret_suffix = suffix;
+    if (limit->count == 0 || now_us - limit->second_us >= BP_USEC_PER_SECOND) {
+        limit->second_us = now_us;
+        limit->count = 0;
+        if (limit->left_out > 0) {
+            snprintf(suffix, sizeof(suffix), " (and %u more like this)", limit->left_out);
+            limit->left_out = 0;
+        }
+    }
+    if (limit->count >= per_second) {
+        limit->left_out++;
+        return false;
+    }
+    limit->count++;
+    return true;
+}
+
 const char *bpi_log_quote(char *text, size_t size, const void *data, size_t data_size)
 {
     static const char digits[] = "0123456789abcdef";

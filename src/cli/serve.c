@@ -91,6 +91,9 @@ static void reload(struct bpi_daemon *daemon, const struct arguments *arguments)
         bpi_log(BPI_LOG_ERROR, "config", "SIGHUP: nothing was changed: %s", error_text);
         return;
     }
+    if (arguments->verbose) {
+        bpi_log_level_set(BPI_LOG_DEBUG);
+    }
     bpi_log(BPI_LOG_INFO, "config", "%s was read again", arguments->file);
 }
 

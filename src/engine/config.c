@@ -848,7 +848,7 @@ static int read_service_password(struct reader *reader, struct bpi_cluster_confi
     errno = 0;
     FILE *file = fopen(cluster->service_password_file, "re");
     if (file == NULL || fgets(password, sizeof(cluster->service_password), file) == NULL) {
-        why = errno != 0 ? strerror(errno) : "it is empty";
+        why = errno != 0 ? uv_strerror(-errno) : "it is empty";
     } else if (strlen(password) == sizeof(cluster->service_password) - 1) {
         why = "its first line is too long";
     }
@@ -971,7 +971,7 @@ int bpi_config_read(const char *file,
     enum { FILE_BYTES_MAX = 1 << 20 };
     FILE *stream = fopen(file, "re");
     if (stream == NULL) {
-        snprintf(reterr_text, reterr_text_size, "%s: can't be read: %s", file, strerror(errno));
+        snprintf(reterr_text, reterr_text_size, "%s: can't be read: %s", file, uv_strerror(-errno));
         return BP_E_CONFIG;
     }
     char *text = malloc(FILE_BYTES_MAX + 1);

@@ -140,7 +140,7 @@ int bpi_identity_token_of_hello(struct bpi_bolt_span hello, struct bpi_buffer *o
             const char *key;
             size_t key_size;
             const uint8_t *value;
-            size_t value_size;
+            size_t value_size = 0;
             error = bpi_pack_next_string(&reader, &key, &key_size);
             if (error == 0) {
                 error = bpi_pack_take(&reader, &bpi_pack_limits_open, &value, &value_size);

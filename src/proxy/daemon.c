@@ -322,10 +322,17 @@ int bpi_daemon_start(struct bpi_daemon *daemon)
     for (unsigned i = 0; i < daemon->loops_count; i++) {
         int error = bpi_loop_start(daemon->loops[i]);
         if (error != 0) {
+            /* Those that run end; bpi_daemon_free() then finds a daemon that never started. */
+            for (unsigned j = 0; j < i; j++) {
+                bpi_loop_stop(daemon->loops[j]);
+            }
+            for (unsigned j = 0; j < i; j++) {
+                bpi_loop_join(daemon->loops[j]);
+            }
             return error;
         }
-        daemon->started = true;
     }
+    daemon->started = true;
     return 0;
 }
 
@@ -423,10 +430,15 @@ void bpi_daemon_free(struct bpi_daemon *daemon)
     for (unsigned i = 0; i < daemon->loops_count; i++) {
         bpi_loop_stop(daemon->loops[i]);
     }
+    /* Loops post to each other, so all have to have ended before the first is freed. */
     for (unsigned i = 0; i < daemon->loops_count; i++) {
-        if (!daemon->started) {
+        if (daemon->started) {
+            bpi_loop_join(daemon->loops[i]);
+        } else {
             bpi_loop_run(daemon->loops[i]);
         }
+    }
+    for (unsigned i = 0; i < daemon->loops_count; i++) {
         bpi_loop_free(daemon->loops[i]);
         bpi_buffer_done(&daemon->workers[i].scratch);
     }

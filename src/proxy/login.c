@@ -139,9 +139,7 @@ static void logged_on(struct bpi_session *session, struct bpi_identity *identity
 
 static void log_refusal(struct bpi_session *session, const char *code)
 {
-    char peer[64];
-    bpi_log(BPI_LOG_INFO, "client", "%s (client %" PRIu64 "): log-in refused: %s",
-            bpi_conn_peer(session->conn, peer, sizeof(peer)), session->id, code);
+    bpi_session_log(session, BPI_LOG_INFO, "log-in refused: %s", code);
     session->phase = BPI_SESSION_CLOSING; /* servers close after a refused log-in */
 }
 

@@ -11,6 +11,7 @@
 #include <boltpool/error.h>
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define QUEUE_BYTES_MAX ((size_t)4 << 20)
 /* Over max_clients, this many more are told so; who comes then is closed at once. */
 #define REFUSED_CLIENTS_MAX 256
+/* Lines a second, of one kind and from one loop. */
+#define LOG_LINES_MAX 5
 
 static const struct bpi_conn_handler conn_handler;
 
@@ -152,6 +155,25 @@ void bpi_session_drain(struct bpi_session *session)
 }
 
 /* ---- answers ---- */
+
+void bpi_session_log(struct bpi_session *session, enum bpi_log_level level, const char *format, ...)
+{
+    char peer[64] = "gone";
+    char text[768];
+    const char *more;
+    va_list arguments;
+    if (!bpi_log_enabled(level) || !bpi_log_allowed(&session->worker->client_log, LOG_LINES_MAX,
+                                                    bpi_session_now_us(session), &more)) {
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (session->conn != NULL) {
+        bpi_conn_peer(session->conn, peer, sizeof(peer));
+    }
+    bpi_log(level, "client", "client %" PRIu64 " at %s: %s%s", session->id, peer, text, more);
+}
 
 void bpi_session_wrote(struct bpi_session *session, int error)
 {
@@ -538,12 +560,16 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
     bp_usec waited_us = now_us - session->wish.waiter.arrived_us;
     char why[256];
     char text[512];
+    const char *more;
     if (config->queue_notify_after_us != 0 && !session->wish_notified &&
         waited_us >= config->queue_notify_after_us) {
         session->wish_notified = true;
-        bpi_log(BPI_LOG_WARN, "queue", "client %" PRIu64 " has waited %.1f s for a link: %s",
-                session->id, (double)waited_us / 1e6,
-                bpi_cluster_explain(session->front->cluster, &session->wish, why, sizeof(why)));
+        if (bpi_log_allowed(&session->worker->queue_log, LOG_LINES_MAX, now_us, &more)) {
+            bpi_log(BPI_LOG_WARN, "queue", "client %" PRIu64 " has waited %.1f s for a link: %s%s",
+                    session->id, (double)waited_us / 1e6,
+                    bpi_cluster_explain(session->front->cluster, &session->wish, why, sizeof(why)),
+                    more);
+        }
     }
     if (waited_us < config->queue_timeout_us) {
         return;
@@ -579,7 +605,7 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
     } else {
         return;
     }
-    bpi_log(BPI_LOG_INFO, "client", "client %" PRIu64 ": %s", session->id, text);
+    bpi_session_log(session, BPI_LOG_INFO, "%s", text);
     bpi_session_evict(session, "Neo.ClientError.Transaction.TransactionTimedOut", text);
 }
 

@@ -20,6 +20,7 @@
 #ifndef BPI_PROXY_SESSION_H
 #define BPI_PROXY_SESSION_H
 
+#include "base/log.h"
 #include "bolt/chunk.h"
 #include "bolt/handshake.h"
 #include "bolt/message.h"
@@ -154,6 +155,8 @@ struct bpi_worker {
     _Atomic unsigned sessions_count; /* read by the accepting loop to balance */
     bool draining;
     struct bpi_buffer scratch; /* maps that are written anew */
+    struct bpi_log_limit queue_log;
+    struct bpi_log_limit client_log;
     _Atomic uint64_t transactions;
     _Atomic uint64_t refusals;
 };
@@ -183,6 +186,9 @@ void bpi_session_drain(struct bpi_session *session);
 const struct bpi_cluster_config *bpi_session_config(const struct bpi_session *session);
 bp_usec bpi_session_now_us(const struct bpi_session *session);
 struct bpi_buffer *bpi_session_out(struct bpi_session *session);
+/* Logs something that a client brought about; a flood of it is cut. `client N: ` is put before it. */
+void bpi_session_log(struct bpi_session *session, enum bpi_log_level level, const char *format, ...)
+    BP_PRINTF(3, 4);
 /* An answer was appended to `out` (`error` 0), or could not be: the client is closed then. */
 void bpi_session_wrote(struct bpi_session *session, int error);
 void bpi_session_succeed(struct bpi_session *session);

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <uv.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -184,7 +185,7 @@ int bpi_users_read(const struct bpi_cluster_config *config,
     FILE *stream = fopen(config->auth_file, "re");
     if (stream == NULL) {
         snprintf(reterr_text, reterr_text_size, "auth_file %s can't be read: %s", config->auth_file,
-                 strerror(errno));
+                 uv_strerror(-errno));
         return BP_E_CONFIG;
     }
     struct bpi_users *users = calloc(1, sizeof(*users));
