@@ -188,16 +188,18 @@ static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
         bpi_loop_post(waiter->loop, &waiter->mail);
     }
     if (changed || probe->failures_count > 0) {
+        struct bpi_cluster_face face;
+        bpi_cluster_face_get(cluster, &face);
         char newest[8];
         char offered[8];
-        bpi_log(
-            BPI_LOG_INFO, "cluster",
-            "%s: %s is up: %s, Bolt up to %s; clients are offered up to %s",
-            bpi_cluster_config(cluster)->name, endpoint->name,
-            server[0] == '\0' ? "a server before Bolt 5.1" : server,
-            bpi_bolt_version_format(bpi_bolt_versions_newest(probe->spoken), newest,
-                                    sizeof(newest)),
-            bpi_bolt_version_format(bpi_bolt_versions_newest(common), offered, sizeof(offered)));
+        bpi_log(BPI_LOG_INFO, "cluster",
+                "%s: %s is up: %s, Bolt up to %s; clients are offered up to %s",
+                bpi_cluster_config(cluster)->name, endpoint->name,
+                server[0] == '\0' ? "a server before Bolt 5.1" : server,
+                bpi_bolt_version_format(bpi_bolt_versions_newest(probe->spoken), newest,
+                                        sizeof(newest)),
+                bpi_bolt_version_format(bpi_bolt_versions_newest(face.versions), offered,
+                                        sizeof(offered)));
     }
     if (common == 0) {
         bpi_log(BPI_LOG_ERROR, "cluster",

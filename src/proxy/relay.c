@@ -10,14 +10,12 @@
 #include "proxy/session.h"
 
 #include "base/assert.h"
-#include "base/log.h"
 #include "bolt/packstream.h"
 #include "net/conn.h"
 #include "proxy/daemon.h"
 
 #include <boltpool/error.h>
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,11 +299,11 @@ static void on_lost(void *user, int error)
     char text[256];
     session->link = NULL;
     if (session->mid_record || outcome_is_unknown(session)) {
-        bpi_log(BPI_LOG_WARN, "client",
-                "client %" PRIu64 ": its server was lost (%s) %s; its connection is closed, as the "
-                "server's would be",
-                session->id, bp_error_text(error),
-                session->mid_record ? "in the middle of a record" : "with a commit unanswered");
+        bpi_session_log(
+            session, BPI_LOG_WARN,
+            "its server was lost (%s) %s; its connection is closed, as the server's would be",
+            bp_error_text(error),
+            session->mid_record ? "in the middle of a record" : "with a commit unanswered");
         bpi_session_close_flushed(session);
         return;
     }
