@@ -211,16 +211,19 @@ static void stats_write(struct bpi_sim_session *session,
     pair_int(answer, "properties-set", 1);
 }
 
-static void notification_write(struct answer *answer)
+static void notification_write(const struct bpi_sim_session *session, struct answer *answer)
 {
+    bool category = bpi_bolt_has_notification_filter(session->version);
     bpi_pack_text(&answer->writer, "notifications");
     bpi_pack_list(&answer->writer, 1);
-    bpi_pack_map(&answer->writer, 5);
+    bpi_pack_map(&answer->writer, 4 + (size_t)category);
     pair_text(answer, "code", "Neo.ClientNotification.Statement.SimulatedWarning");
     pair_text(answer, "title", "The query asked for a notification.");
     pair_text(answer, "description", "A notification of a simulated server.");
     pair_text(answer, "severity", "INFORMATION");
-    pair_text(answer, "category", "GENERIC");
+    if (category) {
+        pair_text(answer, "category", "GENERIC");
+    }
 }
 
 static void statuses_write(struct answer *answer,
@@ -281,7 +284,7 @@ int bpi_sim_answer_end(struct bpi_sim_session *session,
     if (statuses) {
         statuses_write(&answer, statement, discarded, notify);
     } else if (notify) {
-        notification_write(&answer);
+        notification_write(session, &answer);
     }
     pair_text(&answer, "type", type_letter(query->type));
     pair_int(&answer, "t_last", 0);

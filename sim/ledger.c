@@ -6,6 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static unsigned ledger_hash(const char *key, size_t size)
+{
+    unsigned hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ (unsigned char)key[i]) * 16777619u;
+    }
+    return hash;
+}
+
+/* uthash's own function falls through its cases without saying so, which clang refuses. */
+#define HASH_FUNCTION(key, size, hash) ((hash) = ledger_hash((const char *)(key), (size)))
 /* An out-of-memory in uthash undoes the insertion and sets hh.tbl to NULL instead of ending the
  * process. */
 #define HASH_NONFATAL_OOM 1

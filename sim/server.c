@@ -29,7 +29,7 @@ struct call {
 
 static void call_deliver(struct bpi_mail *mail)
 {
-    struct call *call = (struct call *)((char *)mail - offsetof(struct call, mail));
+    struct call *call = (struct call *)(void *)((char *)mail - offsetof(struct call, mail));
     struct bpi_sim *sim = call->sim;
     int result = call->run(sim, call->argument);
     pthread_mutex_lock(&sim->mutex);

@@ -97,83 +97,76 @@ static bool count_parse(const char *text, double low, double high, double *ret_n
     return number_parse(text, low, high, ret_number) && !(floor(*ret_number) < *ret_number);
 }
 
-/* One option with its argument; returns 0 or the exit status. */
-static int option_read(struct bench *bench, int option, const char *text)
+/* Options with a number; returns 0, the exit status, or -1 where it is none of them. */
+static int number_read(struct bench *bench, int option, const char *text)
 {
     struct bpi_load_options *load = &bench->load;
     double number = 0;
-    bpi_bolt_version version;
+    bool valid = true;
     switch (option) {
     case 'c':
-        if (!count_parse(text, 1, 100000, &number)) {
-            return wrong("--clients", "no number from 1 to 100000");
-        }
+        valid = count_parse(text, 1, 100000, &number);
         load->client_count = (uint32_t)number;
-        return 0;
+        return valid ? 0 : wrong("--clients", "no number from 1 to 100000");
     case 'j':
-        if (!count_parse(text, 1, 256, &number)) {
-            return wrong("--threads", "no number from 1 to 256");
-        }
+        valid = count_parse(text, 1, 256, &number);
         load->thread_count = (uint32_t)number;
-        return 0;
+        return valid ? 0 : wrong("--threads", "no number from 1 to 256");
     case 'T':
-        if (!number_parse(text, 0.001, SECONDS_MAX, &load->seconds)) {
-            return wrong("--time", "no number of seconds above 0");
-        }
-        return 0;
+        valid = number_parse(text, 0.001, SECONDS_MAX, &load->seconds);
+        return valid ? 0 : wrong("--time", "no number of seconds above 0");
     case 't':
-        if (!count_parse(text, 1, 1e15, &number)) {
-            return wrong("--transactions", "no number above 0");
-        }
+        valid = count_parse(text, 1, 1e15, &number);
         load->transactions = (uint64_t)number;
-        return 0;
+        return valid ? 0 : wrong("--transactions", "no number above 0");
     case 'R':
-        if (!number_parse(text, 0.001, 1e8, &load->rate)) {
-            return wrong("--rate", "no number above 0");
-        }
-        return 0;
+        valid = number_parse(text, 0.001, 1e8, &load->rate);
+        return valid ? 0 : wrong("--rate", "no number above 0");
     case 'w':
-        if (!number_parse(text, 0, SECONDS_MAX, &load->warmup_seconds)) {
-            return wrong("--warmup", "no number of seconds");
-        }
-        return 0;
+        valid = number_parse(text, 0, SECONDS_MAX, &load->warmup_seconds);
+        return valid ? 0 : wrong("--warmup", "no number of seconds");
+    case 'F':
+        valid = count_parse(text, -1, 1e9, &number) && (number < 0 || number >= 1);
+        load->fetch_size = (int64_t)number;
+        return valid ? 0 : wrong("--fetch", "neither -1 nor a number above 0");
+    case OPTION_SEED:
+        valid = count_parse(text, 0, 1e15, &number);
+        load->seed = (uint64_t)number;
+        return valid ? 0 : wrong("--seed", "no number");
+    default:
+        return -1;
+    }
+}
+
+/* All others; returns 0 or the exit status. */
+static int text_read(struct bench *bench, int option, const char *text)
+{
+    struct bpi_load_options *load = &bench->load;
+    bpi_bolt_version version;
+    switch (option) {
     case 'q':
         if (bench->query_count == BPI_BENCH_ENTRIES_MAX || *text == '\0') {
             return wrong("--query", "empty, or more than 256 of them");
         }
         bench->queries[bench->query_count++] = text;
         return 0;
-    case 'f':
-        bench->file = text;
-        return 0;
     case 'p':
-        if (bpi_bench_workload_param(&bench->workload, text) != 0) {
-            return wrong("--param", "neither NAME=VALUE nor NAME=random:LOW:HIGH, or too many");
-        }
-        return 0;
+        return bpi_bench_workload_param(&bench->workload, text) == 0
+                   ? 0
+                   : wrong("--param", "neither NAME=VALUE nor NAME=random:LOW:HIGH, or too many");
     case 'm':
-        if (strcmp(text, "r") != 0 && strcmp(text, "w") != 0) {
-            return wrong("--mode", "neither r nor w");
-        }
         bench->mode_read = *text == 'r';
-        return 0;
-    case 'F':
-        if (!count_parse(text, -1, 1e9, &number) || (number > -1 && number < 1)) {
-            return wrong("--fetch", "neither -1 nor a number above 0");
-        }
-        load->fetch_size = (int64_t)number;
-        return 0;
+        return strcmp(text, "r") == 0 || strcmp(text, "w") == 0
+                   ? 0
+                   : wrong("--mode", "neither r nor w");
     case 'b':
         if (!bpi_bolt_version_parse(text, &version)) {
             return wrong("--bolt", "no version from 4.1 to 6.1");
         }
         load->versions = bpi_bolt_versions_range(0, version);
         return 0;
-    case OPTION_SEED:
-        if (!count_parse(text, 0, 1e15, &number)) {
-            return wrong("--seed", "no number");
-        }
-        load->seed = (uint64_t)number;
+    case 'f':
+        bench->file = text;
         return 0;
     case 'd':
         load->database = text;
@@ -227,13 +220,17 @@ static int arguments_read(struct bench *bench, int argc, char **argv)
     };
     int option;
     optind = 1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet */
     while ((option = getopt_long(argc, argv, "c:j:T:t:R:w:q:f:p:m:ed:F:Crb:h", options, NULL)) !=
            -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return -1;
         }
-        int status = option_read(bench, option, optarg);
+        int status = number_read(bench, option, optarg);
+        if (status < 0) {
+            status = text_read(bench, option, optarg);
+        }
         if (status != 0) {
             return status;
         }

@@ -433,8 +433,10 @@ static void on_close(struct bpi_conn *conn, void *user, int error)
 {
     struct bpi_load_client *client = user;
     char why[BPI_LOAD_CODE_SIZE];
-    (void)conn;
-    if (client->state == BPI_LOAD_STATE_CONNECTING) {
+    if (client->state == BPI_LOAD_STATE_CONNECTING && error == BP_E_TLS) {
+        char text[256];
+        snprintf(why, sizeof(why), "%.90s", bpi_conn_error_text(conn, text, sizeof(text)));
+    } else if (client->state == BPI_LOAD_STATE_CONNECTING) {
         snprintf(why, sizeof(why), "connect: %s", bp_error_name(error));
     } else {
         snprintf(why, sizeof(why), "connection lost");

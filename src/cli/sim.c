@@ -224,6 +224,7 @@ static int arguments_read(struct arguments *arguments, int argc, char **argv)
     };
     int option;
     optind = 1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet */
     while ((option = getopt_long(argc, argv, "p:n:l:V:a:s:f:h", options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);

@@ -45,7 +45,7 @@ static void fault(struct bpi_sim *sim, const char *script)
 }
 
 /* Logs on as `user` and tells what came. */
-static const char *login(struct wire *wire, uint16_t port, const char *user, const char *password)
+static const char *log_on(struct wire *wire, uint16_t port, const char *user, const char *password)
 {
     wire_connect(wire, port);
     wire_handshake(wire, BPI_BOLT(5, 8));
@@ -65,14 +65,14 @@ static void three_wrong_passwords_lock_an_existing_user(void **state)
     uint16_t port = bpi_sim_port(sim);
     struct wire wire;
     for (int i = 0; i < 5; i++) {
-        assert_string_equal(login(&wire, port, "nobody", "x"), WRONG);
+        assert_string_equal(log_on(&wire, port, "nobody", "x"), WRONG);
         wire_close(&wire);
     }
     for (int i = 0; i < 3; i++) {
-        assert_string_equal(login(&wire, port, "alice", "x"), WRONG);
+        assert_string_equal(log_on(&wire, port, "alice", "x"), WRONG);
         wire_close(&wire);
     }
-    assert_string_equal(login(&wire, port, "alice", "wonder123"), LOCKED);
+    assert_string_equal(log_on(&wire, port, "alice", "wonder123"), LOCKED);
     wire_close(&wire);
     wire_open(&wire, port, BPI_BOLT(5, 8)); /* another user isn't */
     wire_close(&wire);
@@ -93,7 +93,7 @@ static void a_wrong_login_closes_in_both_forms(void **state)
     (void)state;
     struct bpi_sim *sim = started((struct bpi_sim_options){0});
     struct wire wire;
-    assert_string_equal(login(&wire, bpi_sim_port(sim), "neo4j", "no"), WRONG);
+    assert_string_equal(log_on(&wire, bpi_sim_port(sim), "neo4j", "no"), WRONG);
     wire_close(&wire);
     wire_connect(&wire, bpi_sim_port(sim));
     wire_handshake(&wire, BPI_BOLT(4, 4));
@@ -126,11 +126,11 @@ static void users_change_while_the_server_runs(void **state)
     wire_open(&kept, port, BPI_BOLT(5, 8));
     assert_int_equal(bpi_sim_user_set(sim, "neo4j", "changed1"), 0);
     assert_int_equal(bpi_sim_user_set(sim, "bob", "builder1"), 0);
-    assert_string_equal(login(&wire, port, "neo4j", "secret12"), WRONG);
+    assert_string_equal(log_on(&wire, port, "neo4j", "secret12"), WRONG);
     wire_close(&wire);
     assert_true(bpi_sim_user_drop(sim, "alice"));
     assert_false(bpi_sim_user_drop(sim, "alice"));
-    assert_string_equal(login(&wire, port, "alice", "wonder123"), WRONG);
+    assert_string_equal(log_on(&wire, port, "alice", "wonder123"), WRONG);
     wire_close(&wire);
     wire_connect(&wire, port);
     wire_handshake(&wire, BPI_BOLT(5, 1));
@@ -149,9 +149,7 @@ static void limits_before_the_login_hold_after_logoff_too(void **state)
     (void)state;
     struct bpi_sim *sim = started((struct bpi_sim_options){0});
     static char large[9000];
-    memset(large, 'x', sizeof(large) - 1);
-    memcpy(large, "RETURN 1 /*", 11);
-    memcpy(large + sizeof(large) - 3, "*/", 2);
+    snprintf(large, sizeof(large), "RETURN 1 /*%08980d*/", 0);
     static const struct {
         bpi_bolt_version version;
         bool logoff;
