@@ -230,6 +230,8 @@ static int pairs_start(struct pair_walk *walk,
  * and its value, 0 at the end. */
 static int pairs_next(struct pair_walk *walk, size_t *ret_key, struct bpi_bolt_span *ret_value)
 {
+    *ret_key = KEY_OTHER;
+    *ret_value = (struct bpi_bolt_span){NULL, 0};
     if (walk->left == 0) {
         return 0;
     }
@@ -239,7 +241,6 @@ static int pairs_next(struct pair_walk *walk, size_t *ret_key, struct bpi_bolt_s
     if (error != 0) {
         return error;
     }
-    *ret_key = KEY_OTHER;
     for (size_t i = 0; i < walk->known_count; i++) {
         if (!bpi_bolt_text_is(key, walk->known[i])) {
             continue;
