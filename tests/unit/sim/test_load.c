@@ -2,6 +2,7 @@
  * and die: every commit that it was told of is in the server's ledger once, none is there that it calls
  * failed, and its numbers add up. Real sockets; each test starts its own servers.
  */
+#include "../net/certificate.h"
 #include "base/clock.h"
 #include "cli/bench_workload.h"
 #include "cli/load.h"
@@ -636,6 +637,47 @@ static void a_workload_file_is_read_by_lines(void **state)
     assert_true(bpi_bench_workload_read(&workload, path, false, true, why, sizeof(why)) < 0);
 }
 
+static void the_scheme_decides_about_tls(void **state)
+{
+    (void)state;
+    struct certificates certificates;
+    certificates_make(&certificates);
+    struct bpi_sim *sim = sim_started((struct bpi_sim_options){
+        .tls_cert_file = certificates.chain_file, .tls_key_file = certificates.key_file});
+    static const struct {
+        bool tls, verify;
+        bool trusted; /* the authority is known */
+        bool works;
+    } cases[] = {
+        {true, true, true, true},
+        {true, true, false, false},
+        {true, false, false, true},
+        {false, false, false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bpi_url url = url_of(sim);
+        struct bpi_load_results results;
+        struct bpi_load_options options = {
+            .urls = &url,
+            .url_count = 1,
+            .ca_file = cases[i].trusted ? certificates.ca_file : NULL,
+            .entries = &write_entry,
+            .entry_count = 1,
+            .client_count = 3,
+            .transactions = 12,
+            .pause_us = 1000,
+        };
+        url.tls = cases[i].tls;
+        url.tls_verify = cases[i].verify;
+        load_finish(load_started(&options), &results);
+        assert_int_equal(results.committed, cases[i].works ? 12 : 0);
+        assert_int_equal(results.failed, cases[i].works ? 0 : 12);
+        bpi_load_results_done(&results);
+    }
+    bpi_sim_stop(sim);
+    certificates_remove(&certificates);
+}
+
 int main(void)
 {
     alarm(120);
@@ -653,6 +695,7 @@ int main(void)
         cmocka_unit_test(time_ends_the_run_and_grace_what_hangs),
         cmocka_unit_test(an_open_loop_counts_the_wait_of_a_stalled_server),
         cmocka_unit_test(options_that_do_not_fit_are_refused),
+        cmocka_unit_test(the_scheme_decides_about_tls),
         cmocka_unit_test(a_workload_file_is_read_by_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
