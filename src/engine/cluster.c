@@ -50,13 +50,18 @@ static void deliver(struct bpi_wish *wish)
         wish->link = NULL;
         bool had_conn = link->conn != NULL;
         link->loop = wish->loop;
-        lock(cluster);
-        bpi_pool_wait_again(&cluster->pool, &wish->waiter);
-        unlock(cluster);
+        if (!wish->unwanted) {
+            lock(cluster);
+            bpi_pool_wait_again(&cluster->pool, &wish->waiter);
+            unlock(cluster);
+        }
         if (had_conn) {
             bpi_link_close(link);
         } else {
             bpi_cluster_link_closed(link, true, BP_E_SERVER_LOST);
+        }
+        if (wish->unwanted) {
+            wish->on_done(wish, NULL, false);
         }
         return;
     }
@@ -243,6 +248,7 @@ void bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish)
     wish->waiter.loop = bpi_loop_index(loop);
     wish->link = NULL;
     wish->failure = NULL;
+    wish->unwanted = false;
     lock(cluster);
     fill_key(cluster, wish);
     bpi_pool_wait(&cluster->pool, &wish->waiter, bpi_loop_now_us(loop));
@@ -703,6 +709,13 @@ void bpi_cluster_free(struct bpi_cluster *cluster)
 {
     if (cluster == NULL) {
         return;
+    }
+    struct bpi_login_check *check;
+    struct bpi_login_check *after;
+    DL_FOREACH_SAFE(cluster->checks, check, after)
+    {
+        bpi_identity_unref(check->identity);
+        free(check);
     }
     for (unsigned i = 0; i < cluster->links_count; i++) {
         free(cluster->links[i]);

@@ -48,10 +48,12 @@ struct bpi_wish {
     bool utc_patch;
     struct bpi_login_check *check; /* of the cluster's own log-in checks */
     /* `link` is the caller's to lend (bpi_link_lend, with the identity when `login` is set), or NULL: then
-     * the log-in failed and `failure` says how (the callee frees it). */
+     * the log-in failed and `failure` says how (the callee frees it), or the wish was unwanted. */
     void (*on_done)(struct bpi_wish *wish, struct bpi_link *link, bool login);
     struct bpi_link *link;
     bool login;
+    bool
+        unwanted; /* set by the owner: should the link be dead on arrival, no other one is waited for */
     struct bpi_server_failure *failure;
 };
 

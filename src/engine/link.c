@@ -21,8 +21,8 @@
 
 /* A server closes at once on GOODBYE (measured: under 1 ms); one that doesn't is cut. */
 #define GOODBYE_TIMEOUT_US BP_USEC_PER_SECOND
-/* Reading from a server may run ahead of its client by this much. */
-#define LINK_IN_MAX_BYTES ((size_t)256 * 1024)
+/* A summary is read whole; the largest hold a query's plan or profile. Records don't wait here. */
+#define SUMMARY_BYTES_MAX ((size_t)64 << 20)
 
 static void link_lost(struct bpi_link *link, int error);
 static void link_drop_conn(struct bpi_link *link);
@@ -165,6 +165,8 @@ static void link_lost(struct bpi_link *link, int error)
     const struct bpi_lessee *lessee = link->lessee;
     void *user = link->lessee_user;
     struct bpi_pool_waiter *sponsor = NULL;
+    /* Servers close after some FAILUREs; that says nothing about their health. */
+    bool after_failure = phase >= BPI_LINK_READY && link->state.state == BPI_SERVER_FAILED;
     if (phase < BPI_LINK_READY) {
         sponsor = link->sponsor;
         link->sponsor = NULL;
@@ -233,7 +235,6 @@ void bpi_link_release(struct bpi_link *link)
     BP_ASSERT(bpi_link_is_clean(link));
     lessee_clear(link);
     link->phase = BPI_LINK_READY;
-    link->answer_seen = false;
     bpi_timer_clear(link->loop, &link->timer);
     bpi_conn_read_resume(link->conn);
     if (bpi_buffer_size(bpi_conn_in(link->conn)) != link->scanned_bytes && !link->in_events) {
@@ -258,6 +259,9 @@ static void clean_step(struct bpi_link *link)
         }
         link->reset_sent = true;
         bpi_link_flush(link);
+        bpi_timer_set(link->loop, &link->timer,
+                      bpi_loop_now_us(link->loop) +
+                          bpi_cluster_config(link->cluster)->reset_timeout_us);
     }
 }
 
@@ -385,7 +389,6 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
         link_lost(link, error);
         return;
     }
-    link->answer_seen = true;
     if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
         on_login_answer(link, request, &answer);
     } else if (link->phase == BPI_LINK_CLEANING) {
@@ -408,82 +411,95 @@ static void give_records(struct bpi_link *link, const uint8_t *data, size_t size
     }
 }
 
+/* Where the walk over received bytes stands, as offsets into what the connection has received. */
+struct walk {
+    size_t seen;   /* by the scanner */
+    size_t at;     /* where the current message begins */
+    size_t passed; /* all before it was dealt with */
+};
+
+/* No border is left in what was received: passes on the whole records, and from a record that is larger than
+ * record_buffer_bytes what there is of it. False: the link is gone. */
+static bool walk_rest(struct bpi_link *link, struct walk *walk, const uint8_t *data)
+{
+    size_t record_max = bpi_cluster_config(link->cluster)->record_buffer_bytes;
+    bool is_record = link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD;
+    size_t part = walk->seen - walk->at;
+    give_records(link, data + walk->passed, walk->at - walk->passed, true);
+    walk->passed = walk->at;
+    if (link->conn == NULL) {
+        return false;
+    }
+    if (!is_record && part > SUMMARY_BYTES_MAX) {
+        link_lost(link, BP_E_SIZE);
+        return false;
+    }
+    if (is_record && part > record_max) {
+        give_records(link, data + walk->at, part, false);
+        link->mid_record = true;
+        walk->passed = walk->seen;
+    }
+    return link->conn != NULL;
+}
+
+/* One whole message, or NOOP, ends at `seen`. False: the link is gone. */
+static bool
+walk_message(struct bpi_link *link, struct walk *walk, const uint8_t *data, bool is_noop)
+{
+    if (!is_noop && link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD) {
+        uint8_t request;
+        if (bpi_client_state_received(&link->state, BPI_BOLT_RECORD, false, &request) != 0) {
+            link_lost(link, BP_E_UNEXPECTED);
+            return false;
+        }
+        link->mid_record = false;
+        walk->at = walk->seen; /* it goes out with its neighbours */
+        return true;
+    }
+    give_records(link, data + walk->passed, walk->at - walk->passed, true);
+    if (link->conn == NULL) {
+        return false;
+    }
+    size_t begin = walk->at;
+    walk->at = walk->seen;
+    walk->passed = walk->seen;
+    if (!is_noop) {
+        on_answer(link, data + begin, walk->seen - begin);
+    } else if (link->lessee != NULL && link->lessee->on_noop != NULL) {
+        link->lessee->on_noop(link->lessee_user);
+    }
+    return link->conn != NULL;
+}
+
 /* Walks over what was received: records are gathered and passed on in one piece, every other message is
- * read. Stops when the connection is gone, or changed hands to nobody. */
+ * read. Stops when the connection is gone. */
 static void link_walk(struct bpi_link *link)
 {
-    size_t pass_max = bpi_cluster_config(link->cluster)->record_buffer_bytes;
     struct bpi_buffer *in = bpi_conn_in(link->conn);
-    size_t at = 0;     /* where the current message begins */
-    size_t passed = 0; /* all before it was dealt with */
-    size_t seen = link->scanned_bytes;
+    struct walk walk = {.seen = link->scanned_bytes};
     while (true) {
         const uint8_t *data = bpi_buffer_head(in);
         size_t size = bpi_buffer_size(in);
         size_t used = 0;
         enum bpi_chunk_event event = BPI_CHUNK_MORE;
-        if (seen < size) {
-            event = bpi_chunk_scan(&link->scanner, data + seen, size - seen, &used);
-            seen += used;
+        if (walk.seen < size) {
+            event = bpi_chunk_scan(&link->scanner, data + walk.seen, size - walk.seen, &used);
+            walk.seen += used;
         }
         if (event == BPI_CHUNK_MORE) {
-            bool is_record =
-                link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD;
-            give_records(link, data + passed, at - passed, true);
-            if (link->conn == NULL) {
+            if (!walk_rest(link, &walk, data)) {
                 return;
-            }
-            passed = at;
-            if (seen - at > pass_max) {
-                if (!is_record) {
-                    link_lost(link, BP_E_SIZE);
-                    return;
-                }
-                give_records(link, data + at, seen - at, false);
-                if (link->conn == NULL) {
-                    return;
-                }
-                link->mid_record = true;
-                passed = seen;
             }
             break;
         }
-        if (event == BPI_CHUNK_NOOP) {
-            give_records(link, data + passed, at - passed, true);
-            if (link->conn == NULL) {
-                return;
-            }
-            passed = at = seen;
-            if (link->lessee != NULL && link->lessee->on_noop != NULL) {
-                link->lessee->on_noop(link->lessee_user);
-            }
-        } else if (link->scanner.head_have == 2 && link->scanner.head[1] == BPI_BOLT_RECORD) {
-            uint8_t request;
-            if (bpi_client_state_received(&link->state, BPI_BOLT_RECORD, false, &request) != 0) {
-                link_lost(link, BP_E_UNEXPECTED);
-                return;
-            }
-            link->mid_record = false;
-            link->answer_seen = true;
-            at = seen;
-        } else {
-            give_records(link, data + passed, at - passed, true);
-            if (link->conn == NULL) {
-                return;
-            }
-            passed = seen;
-            on_answer(link, data + at, seen - at);
-            at = seen;
-        }
-        if (link->conn == NULL) {
+        if (!walk_message(link, &walk, data, event == BPI_CHUNK_NOOP)) {
             return;
         }
     }
-    bpi_buffer_consume(in, passed);
-    link->scanned_bytes = seen - passed;
+    bpi_buffer_consume(in, walk.passed);
+    link->scanned_bytes = walk.seen - walk.passed;
     if (link->phase == BPI_LINK_READY && link->lessee == NULL && bpi_buffer_size(in) > 0) {
-        /* An idle link has to be quiet. */
-        link_lost(link, BP_E_UNEXPECTED);
+        link_lost(link, BP_E_UNEXPECTED); /* an idle link has to be quiet */
     }
 }
 
@@ -597,12 +613,8 @@ void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
         .tls = endpoint->tls,
         .host_name = endpoint->url.host,
         .open_timeout_us = config->connect_timeout_us,
-        .in_max_bytes = LINK_IN_MAX_BYTES,
+        .in_max_bytes = SUMMARY_BYTES_MAX + config->record_buffer_bytes,
     };
-    /* A record is held until it is whole, up to this size. */
-    if (options.in_max_bytes < config->record_buffer_bytes * 2) {
-        options.in_max_bytes = config->record_buffer_bytes * 2;
-    }
     link->loop = wish->loop;
     link->version = (bpi_bolt_version)(link->place.key.protocol & 0xffff);
     link->utc_patch = wish->utc_patch;
@@ -657,7 +669,6 @@ int bpi_link_lend(struct bpi_link *link,
     BP_ASSERT(link->phase == BPI_LINK_READY && link->lessee == NULL);
     link->lessee = lessee;
     link->lessee_user = user;
-    link->answer_seen = false;
     return identity == NULL ? 0 : bpi_link_login(link, identity);
 }
 

@@ -76,7 +76,7 @@ struct bpi_link {
     bool reset_sent;   /* CLEANING: the RESET is out */
     uint8_t login_due; /* answers due of LOGOFF and LOGON */
     bool mid_record;   /* part of a large record was passed on */
-    bool answer_seen;  /* of this lease: the server has answered something */
+
     struct bpi_identity *identity;
     struct bpi_client_state state;
     struct bpi_chunk_scanner scanner;

@@ -169,7 +169,7 @@ void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool lo
     session->wish_wait = BPI_WAIT_NONE;
     wish->failure = NULL;
     if (link == NULL) {
-        if (!abandoned) {
+        if (failure != NULL && !abandoned) {
             /* The server no longer takes this log-in: the client has to come again with another. */
             bpi_session_fail_as(session, failure);
             session->phase = BPI_SESSION_CLOSING;
@@ -504,6 +504,7 @@ static bool pump_free(struct bpi_session *session, struct bpi_request *request)
         session->wish_wait = bpi_cluster_cancel(session->front->cluster, &session->wish)
                                  ? BPI_WAIT_NONE
                                  : BPI_WAIT_ABANDONED;
+        session->wish.unwanted = session->wish_wait == BPI_WAIT_ABANDONED;
     }
     if (session->wish_wait == BPI_WAIT_ON && request->next != NULL) {
         /* A GOODBYE behind what waits for a link means that nobody waits any more. */

@@ -91,6 +91,7 @@ static void let_go(struct bpi_session *session)
         session->wish_wait = bpi_cluster_cancel(session->front->cluster, &session->wish)
                                  ? BPI_WAIT_NONE
                                  : BPI_WAIT_ABANDONED;
+        session->wish.unwanted = true;
     }
     if (session->login_wait == BPI_WAIT_ON) {
         session->login_wait =
@@ -116,7 +117,9 @@ static void let_go(struct bpi_session *session)
         session->hello = NULL;
     }
     if (session->counted) {
-        atomic_fetch_sub_explicit(&session->front->clients_count, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(session->refused ? &session->front->refused_count
+                                                   : &session->front->clients_count,
+                                  1, memory_order_relaxed);
         session->counted = false;
     }
 }
@@ -649,27 +652,46 @@ static void on_timer(struct bpi_timer *timer)
 
 /* ---- the start ---- */
 
+/* Counts one more, unless there are `max` already. */
+static bool take_seat(_Atomic unsigned *count, unsigned max)
+{
+    unsigned now = atomic_load_explicit(count, memory_order_relaxed);
+    while (now < max) {
+        if (atomic_compare_exchange_weak_explicit(count, &now, now + 1, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void bpi_session_accept(struct bpi_worker *worker, struct bpi_front *front, int fd)
 {
     const struct bpi_cluster_config *config = bpi_daemon_front_config(front);
-    unsigned clients = atomic_fetch_add_explicit(&front->clients_count, 1, memory_order_relaxed);
+    bool refused = !take_seat(&front->clients_count, config->max_clients);
     struct bpi_session *session = NULL;
-    if (clients < config->max_clients + REFUSED_CLIENTS_MAX && !worker->draining) {
-        session = calloc(1, sizeof(*session));
+    if (worker->draining || (refused && !take_seat(&front->refused_count, REFUSED_CLIENTS_MAX))) {
+        if (!refused) {
+            atomic_fetch_sub_explicit(&front->clients_count, 1, memory_order_relaxed);
+        }
+        close(fd);
+        return;
     }
+    session = calloc(1, sizeof(*session));
     if (session != NULL && bpi_timer_reserve(worker->loop, 1) != 0) {
         free(session);
         session = NULL;
     }
     if (session == NULL) {
-        atomic_fetch_sub_explicit(&front->clients_count, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(refused ? &front->refused_count : &front->clients_count, 1,
+                                  memory_order_relaxed);
         close(fd);
         return;
     }
     session->worker = worker;
     session->front = front;
     session->counted = true;
-    session->refused = clients >= config->max_clients;
+    session->refused = refused;
     session->id = bpi_daemon_next_id(worker->daemon);
     session->accepted_us = bpi_session_now_us(session);
     session->active_us = session->accepted_us;

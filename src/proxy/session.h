@@ -168,7 +168,8 @@ struct bpi_front {
     struct bpi_listener *listener;
     struct bpi_tls_context *_Atomic tls;
     struct bpi_users *_Atomic users;
-    _Atomic unsigned clients_count;
+    _Atomic unsigned clients_count; /* at most max_clients */
+    _Atomic unsigned refused_count; /* those above it that are told so */
     uint16_t port;
 };
 
