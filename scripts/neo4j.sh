@@ -178,7 +178,7 @@ stop() {
         pid=$(cat "$home/pid")
         rm -f "$home/pid"
         # Only the process that was started for this HOME: ids are used again.
-        if [ -e "/proc/$pid" ] && tr "\0" " " <"/proc/$pid/cmdline" | grep -q -- "--home-dir=$(cd "$home" && pwd) "; then
+        if [ -e "/proc/$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "--home-dir=$(cd "$home" && pwd) "; then
             kill -9 "$pid"
             while [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done
         fi

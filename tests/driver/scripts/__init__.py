@@ -1,0 +1,1 @@
+"""Byte-level conversations: each file is a chapter of the protocol."""
