@@ -9,6 +9,8 @@
 
 #include <boltpool/error.h>
 
+#include <uv.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
