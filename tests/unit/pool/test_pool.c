@@ -1108,7 +1108,7 @@ static double cycle_us(unsigned cycles)
            1000 / cycles;
 }
 
-/* 10,000 waiters of one identity on 8 links. The bounds are ten times and more what an optimised build
+/* 10,000 waiters of one identity on 8 links. The bounds are a hundred times and more what an optimised build
  * takes, so that sanitizers and loaded machines pass; the printed numbers are for the reader. */
 static void ten_thousand_waiters_cost_little(void **state)
 {
@@ -1136,7 +1136,7 @@ static void ten_thousand_waiters_cost_little(void **state)
         static const char *const names[] = {"no cap", "a user's cap, no link idle",
                                             "a user's cap, one link idle"};
         print_message("10,000 waiters, %s: %.2f us a cycle\n", names[capped], us);
-        assert_true(us < (capped == 2 ? 2000 : 50));
+        assert_true(us < (capped == 2 ? 20000 : 100));
         assert_true(bpi_pool_check(&pool));
     }
 }
