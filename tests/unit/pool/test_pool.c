@@ -616,59 +616,69 @@ static void a_check_that_can_not_be_opened_holds_up_nobody(void **state)
 
 /* ---- nobody starves ---- */
 
+enum { PER_KIND = 4, KINDS = 6, CARRIED_MAX = 3 };
+
+/* What goes on at the three links, and when it ends. */
+static struct {
+    struct bpi_pool_link *link;
+    bp_usec due_us;
+} carried[CARRIED_MAX];
+
+static void carry_on(void)
+{
+    for (unsigned i = 0; i < CARRIED_MAX; i++) {
+        struct bpi_pool_link *link = carried[i].link;
+        if (link == NULL || carried[i].due_us > now_us) {
+            continue;
+        }
+        carried[i].link = NULL;
+        if (link->state == BPI_POOL_OPENING) {
+            opened(link);
+        } else if (link->state == BPI_POOL_CLOSING) {
+            closed(link);
+        } else {
+            released(link);
+        }
+    }
+}
+
+static void carry_out(const struct bpi_pool_action *action)
+{
+    unsigned i = 0;
+    while (carried[i].link != NULL) {
+        assert_true(++i < CARRIED_MAX);
+    }
+    carried[i].link = action->link;
+    carried[i].due_us = now_us + (action->kind == BPI_POOL_OPEN ? 3000 : 1000);
+}
+
 /* Two versions and three identities share three links under endless load: whenever one is served, one of
  * the same kind arrives. A link is held for 1 ms, opens in 3 ms and closes in 1 ms. */
 static void no_version_and_no_identity_starves(void **state)
 {
     (void)state;
-    enum { PER_KIND = 4, KINDS = 6 };
-    struct {
-        struct bpi_pool_link *link;
-        bp_usec due_us;
-    } events[3] = {{0}};
     bp_usec wait_us_max = 0;
     unsigned served[KINDS] = {0};
+    memset(carried, 0, sizeof(carried));
     start(3);
     for (unsigned i = 0; i < PER_KIND * KINDS; i++) {
         arrive(i % 2 == 0 ? NEW : OLD, 1 + i / 2 % 3);
     }
     bp_usec end_us = now_us + 20 * BP_USEC_PER_SECOND;
     for (; now_us < end_us; now_us += 500) {
-        for (unsigned i = 0; i < 3; i++) {
-            struct bpi_pool_link *link = events[i].link;
-            if (link == NULL || events[i].due_us > now_us) {
-                continue;
-            }
-            events[i].link = NULL;
-            if (link->state == BPI_POOL_OPENING) {
-                opened(link);
-            } else if (link->state == BPI_POOL_CLOSING) {
-                closed(link);
-            } else {
-                released(link);
-            }
-        }
         struct bpi_pool_action action;
+        carry_on();
         while ((action = decide()).kind != BPI_POOL_NOTHING) {
-            bp_usec takes_us = action.kind == BPI_POOL_OPEN ? 3000 : 1000;
-            unsigned i = 0;
-            while (events[i].link != NULL) {
-                assert_true(++i < 3);
-            }
-            events[i].link = action.link;
-            events[i].due_us = now_us + takes_us;
+            carry_out(&action);
             if (action.kind == BPI_POOL_GRANT) {
-                struct bpi_pool_waiter *waiter = action.waiter;
-                bp_usec waited_us = now_us - waiter->arrived_us;
-                wait_us_max = waited_us > wait_us_max ? waited_us : wait_us_max;
-                served[(waiter - waiters) % KINDS]++;
-                queue(waiter);
+                served[(action.waiter - waiters) % KINDS]++;
+                queue(action.waiter);
             }
         }
-    }
-    for (unsigned i = 0; i < PER_KIND * KINDS; i++) {
-        bp_usec waited_us = now_us - waiters[i].arrived_us;
-        wait_us_max = waited_us > wait_us_max ? waited_us : wait_us_max;
+        for (unsigned i = 0; i < PER_KIND * KINDS; i++) {
+            bp_usec waited_us = now_us - waiters[i].arrived_us;
+            wait_us_max = waited_us > wait_us_max ? waited_us : wait_us_max;
+        }
     }
     print_message("longest wait %.1f ms; served %u %u %u %u %u %u\n", (double)wait_us_max / 1000,
                   served[0], served[1], served[2], served[3], served[4], served[5]);
