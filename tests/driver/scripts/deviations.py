@@ -1,14 +1,31 @@
 """Where the pooler answers differently from a server on purpose, each with the reason.
 
-A deviation names scripts by a pattern of `SERVER BOLT SCRIPT` and what the pooler
-answers there instead. It is not a place for bugs.
+A deviation names cases by a pattern of `SERVER BOLT SCRIPT` and the pooler's whole
+answer by another: it permits that answer and no other. It is not a place for bugs.
 """
 from __future__ import annotations
 
 import re
 
+INVALID = r"FAILURE \{'code': 'Neo\.ClientError\.Request\.Invalid(Format)?'[^\n]*"
+REFUSED = rf"({INVALID}|IGNORED|closed)"
+
+# Messages that no driver sends. A server refuses each in its own way and goes on as if nothing had come, or closes;
+# servers of different versions differ. The pooler must refuse them (never SUCCESS, never silence) and may close.
+MALFORMED = (r"with (one field|four fields|no field|a field)|whose .*|no structure|a structure in a list|"
+             r"cut short|a byte too many|TELEMETRY 99|PULL 0|PULL -2|PULL without n|an unknown tag|a SUCCESS")
+
 DEVIATIONS: list[tuple[str, str, str]] = [
     # (pattern of the case, pattern of the pooler's whole answer, reason)
+    (rf" / .*({MALFORMED})$", rf"^{REFUSED}(\n|$)", "a malformed message is refused"),
+    (r"a parameter that is |a key twice|RUN and BEGIN with |a null filter", rf"^{INVALID}\n{REFUSED}", "a malformed message is refused"),
+    (r"a parameter that is ", r"^closed$", "a malformed message ends the connection"),
+    (r"TELEMETRY of every kind", rf"\n{INVALID}\nSUCCESS .*\n{INVALID}\nSUCCESS ", "a malformed message is refused"),
+    (r"handshake .*4\.0", r"^00000000, closed$", "Bolt 4.0 is not spoken: it has neither NOOPs nor ROUTE"),
+    (r"handshake drivers|manifest, choice", r"^(000001ff0[34]|)(00000003|)00030404", "Bolt 4.0 is not spoken"),
+    (r" [56]\.\d BEGIN(, RUN, PULL)? and RESET in one write", r"^(IGNORED\n)+SUCCESS \{\}\nSUCCESS ", "as 4.4: never a lost connection"),
+    (r"AUTHENTICATION / HELLO|LOGGED OFF / HELLO", rf"^{INVALID}(\nclosed)?$", "the servers' own words name a bug of theirs"),
+    (r"LOGOFF, then a message of 9,000 bytes|a bomb before the login", rf"{INVALID}\nclosed$", "closed sooner than the server does"),
 ]
 
 

@@ -159,8 +159,12 @@ def filters(talk: Talk) -> None:
         talk.call(message("BEGIN", extra), run(noisy), PULL, message("COMMIT"))
     if talk.version >= (5, 1):
         talk.call(LOGOFF, LOGON, run(noisy), PULL)  # the filter outlives the user
-    talk.call(run(noisy, notifications_minimum_severity=None), PULL)
-    talk.alive()
+
+
+@script("a null filter in RUN", since=(5, 2))
+def null_filter(talk: Talk) -> None:
+    if talk.call(run(notifications_minimum_severity=None), PULL):
+        talk.alive()
 
 
 @script("RUN before HELLO", login=False)

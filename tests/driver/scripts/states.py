@@ -97,6 +97,10 @@ LOGIN_STATES = {"AUTHENTICATION": (5, 1), "LOGGED OFF": (5, 1)}
 def script_of(state: str, name: str) -> Script:
     def act(talk: Talk) -> None:
         STATES[state](talk)
+        if name == "GOODBYE":
+            talk.send(GOODBYE)
+            talk.gone()
+            return
         alive = talk.call(MESSAGES[name](talk))
         if alive and state != "NEGOTIATION" and not (state in LOGIN_STATES and name not in ("LOGON",)):
             talk.alive()
