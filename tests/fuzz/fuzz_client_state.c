@@ -68,19 +68,24 @@ static void check(const struct bpi_client_state *client, const struct model *mod
     FUZZ_CHECK(client->pending_count == model->count);
     FUZZ_CHECK(client->pending_count <= client->pending_capacity);
     FUZZ_CHECK(client->pending_capacity <= BPI_CLIENT_PENDING_MAX);
-    FUZZ_CHECK(client->pending_resets == model_count(model, BPI_BOLT_RESET));
     FUZZ_CHECK(bpi_client_state_oldest(client) == (model->count > 0 ? model->tags[0] : 0));
-    FUZZ_CHECK(bpi_client_state_awaits(client, BPI_BOLT_COMMIT) ==
-               (model_count(model, BPI_BOLT_COMMIT) > 0));
     bool clean = bpi_client_state_clean(client);
     FUZZ_CHECK(clean == (client->state == BPI_SERVER_READY && model->count == 0));
+    FUZZ_CHECK(client->open_tx || client->state != BPI_SERVER_IN_TRANSACTION);
+}
+
+/* What takes a walk over the unanswered requests: skipped while they are many. */
+static void check_by_walking(const struct bpi_client_state *client, const struct model *model)
+{
+    FUZZ_CHECK(client->pending_resets == model_count(model, BPI_BOLT_RESET));
+    FUZZ_CHECK(bpi_client_state_awaits(client, BPI_BOLT_COMMIT) ==
+               (model_count(model, BPI_BOLT_COMMIT) > 0));
     if (bpi_client_state_may_reset(client)) {
         FUZZ_CHECK(client->state != BPI_SERVER_NEGOTIATION &&
                    client->state != BPI_SERVER_AUTHENTICATION);
         FUZZ_CHECK(model_count(model, BPI_BOLT_COMMIT) == 0);
         FUZZ_CHECK(model_count(model, BPI_BOLT_BEGIN) == 0);
     }
-    FUZZ_CHECK(client->open_tx || client->state != BPI_SERVER_IN_TRANSACTION);
     FUZZ_CHECK(client->open_tx || model_count(model, BPI_BOLT_BEGIN) == 0);
 }
 
@@ -100,7 +105,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             receive(&client, &model, tag, (step & 2) != 0);
         }
         check(&client, &model);
+        if (model.count <= 32) {
+            check_by_walking(&client, &model);
+        }
     }
+    check_by_walking(&client, &model);
     bpi_client_state_done(&client);
     return 0;
 }
