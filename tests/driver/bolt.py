@@ -75,6 +75,10 @@ def pack(value: Any) -> bytes:
     raise TypeError(value)
 
 
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")  # a server may send back what it was sent
+
+
 def unpack(data: bytes, at: int = 0) -> tuple[Any, int]:
     """A value and the place behind it."""
     marker = data[at]
@@ -99,7 +103,7 @@ def unpack(data: bytes, at: int = 0) -> tuple[Any, int]:
     if marker >= 0xF0:
         return marker - 256, at
     if marker < 0x90:
-        return data[at:at + marker - 0x80].decode(), at + marker - 0x80
+        return _text(data[at:at + marker - 0x80]), at + marker - 0x80
     if marker < 0xA0:
         return items(marker - 0x90, at)
     if marker < 0xB0:
@@ -124,7 +128,7 @@ def unpack(data: bytes, at: int = 0) -> tuple[Any, int]:
             if kind == "bytes":
                 return data[at:at + count], at + count
             if kind == "string":
-                return data[at:at + count].decode(), at + count
+                return _text(data[at:at + count]), at + count
             return items(count, at) if kind == "list" else entries(count, at)
     raise ValueError(hex(marker))
 

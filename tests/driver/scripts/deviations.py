@@ -24,6 +24,11 @@ DEVIATIONS: list[tuple[str, str, str]] = [
     (r"handshake .*4\.0", r"^00000000, closed$", "Bolt 4.0 is not spoken: it has neither NOOPs nor ROUTE"),
     (r"handshake drivers|manifest, choice", r"^(000001ff0[34]|)(00000003|)00030404", "Bolt 4.0 is not spoken"),
     (r" [56]\.\d BEGIN(, RUN, PULL)? and RESET in one write", r"^(IGNORED\n)+SUCCESS \{\}\nSUCCESS ", "as 4.4: never a lost connection"),
+    (r"^4\S+ handshake 3\.0", r"^00000000, closed$", "Bolt 3 is not spoken"),
+    (r"^4\S+ handshake range above the minor", r"^, closed$", "as the newer servers"),
+    (r" (4\.\d|5\.0) HELLO ", rf"^({INVALID}|closed)$", "HELLO is judged as the newer servers judge it"),
+    (r"5\.0 HELLO classifications are null", r"^SUCCESS ", "a key of later versions is nothing to 5.0"),
+    (r"^4\S+ 4\.\d LOGON with credentials are bytes", rf"^{INVALID}\nclosed$", "says why before it closes"),
     (r"AUTHENTICATION / HELLO|LOGGED OFF / HELLO", rf"^{INVALID}(\nclosed)?$", "the servers' own words name a bug of theirs"),
     (r"LOGOFF, then a message of 9,000 bytes|a bomb before the login", rf"{INVALID}\nclosed$", "closed sooner than the server does"),
 ]

@@ -79,7 +79,9 @@ def mask_numbers(value: Any) -> Any:
                 for key, item in value.items()}
     if isinstance(value, list):
         return [mask_numbers(item) for item in value]
-    return re.sub(r"\d+", "#", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return re.sub(r"\d+", "#", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID", value))
+    return value
 
 
 @dataclass
