@@ -435,9 +435,9 @@ int bpi_bolt_auth_read(struct bpi_bolt_span extra, struct bpi_bolt_auth *ret_aut
         if (key == KEY_OTHER) {
             continue;
         }
-        error = value_text(value, &texts[key]);
-        if (error != 0) {
-            return error;
+        /* What is no text is left to the server to judge: 5.x takes bytes as credentials. */
+        if (value_text(value, &texts[key]) != 0) {
+            texts[key] = (struct bpi_bolt_text){0};
         }
     }
     if (step == 0) {
@@ -527,8 +527,9 @@ int bpi_bolt_hello_read(struct bpi_bolt_span extra, struct bpi_bolt_hello *ret_h
     if (values[HELLO_USER_AGENT].data != NULL) {
         error = value_text(values[HELLO_USER_AGENT], &hello.user_agent);
     }
-    if (error == 0 && values[HELLO_BOLT_AGENT].data != NULL) {
-        error = value_container(values[HELLO_BOLT_AGENT], BPI_PACK_MAP, &hello.bolt_agent, &count);
+    if (error == 0 && values[HELLO_BOLT_AGENT].data != NULL &&
+        value_container(values[HELLO_BOLT_AGENT], BPI_PACK_MAP, &hello.bolt_agent, &count) != 0) {
+        hello.bolt_agent = (struct bpi_bolt_span){0}; /* before 5.3 it is just another unknown key */
     }
     struct bpi_bolt_span routing = {0};
     if (error == 0 && values[HELLO_ROUTING].data != NULL) {

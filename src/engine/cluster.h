@@ -67,7 +67,8 @@ struct bpi_login {
     struct bpi_loop *loop;
     struct bpi_login_check *check; /* Lock: cluster->mutex */
     /* status 0: verified, `expired` tells whether the server said credentials_expired. BP_E_SERVER_FAILURE:
-     * refused, `failure` says how. BP_E_QUEUE_TIMEOUT: no server could be asked in time. */
+     * refused, `failure` says how. BP_E_SERVER_LOST: the server was asked and closed the connection. BP_E_QUEUE_TIMEOUT: no
+     * server could be asked in time. */
     void (*on_done)(struct bpi_login *login);
     int status;
     bool expired;

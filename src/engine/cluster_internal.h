@@ -120,7 +120,8 @@ void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *li
 void bpi_login_check_refused(struct bpi_login_check *check,
                              const struct bpi_bolt_answer *answer,
                              bpi_bolt_version version);
-void bpi_login_check_lost(struct bpi_login_check *check);
+/* `sent`: the log-in had been written, so it is not tried again. */
+void bpi_login_check_lost(struct bpi_login_check *check, bool sent);
 
 /* probe.c */
 void bpi_probe_init(struct bpi_probe *probe, struct bpi_cluster *cluster, unsigned endpoint);

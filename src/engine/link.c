@@ -166,7 +166,8 @@ static void link_lost(struct bpi_link *link, int error)
     void *user = link->lessee_user;
     struct bpi_pool_waiter *sponsor = NULL;
     /* Servers close after some FAILUREs; that says nothing about their health. */
-    bool after_failure = phase >= BPI_LINK_READY && link->state.state == BPI_SERVER_FAILED;
+    bool after_failure = (phase >= BPI_LINK_READY && link->state.state == BPI_SERVER_FAILED) ||
+                         (phase == BPI_LINK_LOGIN && link->sponsor != NULL);
     if (phase < BPI_LINK_READY) {
         sponsor = link->sponsor;
         link->sponsor = NULL;
@@ -179,12 +180,13 @@ static void link_lost(struct bpi_link *link, int error)
     if (phase == BPI_LINK_READY && lessee == NULL) {
         bpi_cluster_idle_link_lost(link);
     } else {
-        bpi_cluster_link_closed(link, phase == BPI_LINK_READY || phase == BPI_LINK_CLEANING, error);
+        bpi_cluster_link_closed(link, phase == BPI_LINK_READY || phase == BPI_LINK_CLEANING,
+                                after_failure ? 0 : error);
     }
     if (sponsor != NULL) {
         struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
         check->link = NULL;
-        bpi_login_check_lost(check);
+        bpi_login_check_lost(check, phase == BPI_LINK_LOGIN);
     }
 }
 
@@ -340,7 +342,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
         if (is_credentials) {
             bpi_login_check_refused(check, answer, link->version);
         } else {
-            bpi_login_check_lost(check);
+            bpi_login_check_lost(check, false);
         }
     } else if (lessee != NULL) {
         lessee->on_login_failed(user, answer);

@@ -78,9 +78,14 @@ void bpi_login_check_refused(struct bpi_login_check *check,
     check_end(check, BP_E_SERVER_FAILURE, answer, version);
 }
 
-void bpi_login_check_lost(struct bpi_login_check *check)
+void bpi_login_check_lost(struct bpi_login_check *check, bool sent)
 {
     struct bpi_cluster *cluster = check->wish.cluster;
+    if (sent) {
+        /* Servers close without a word on a log-in that they can't read; a password is tried once. */
+        check_end(check, BP_E_SERVER_LOST, NULL, 0);
+        return;
+    }
     if (check->timer.position == 0) {
         /* The time ran out while the link was being opened. */
         check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);

@@ -45,12 +45,12 @@ struct bpi_conn_handler {
 struct bpi_conn_options {
     const struct bpi_conn_handler *handler;
     void *user;
-    const struct bpi_executor *executor;  /* NULL: bpi_executor_uv */
-    struct bpi_tls_context *tls;          /* borrowed: the connection takes its own reference; or NULL */
-    bool tls_optional;                    /* accepted connections: TLS if the first byte is 0x16 */
-    const char *host_name;                /* outgoing TLS: the name to check and to send as SNI */
-    bp_usec open_timeout_us;              /* connect and TLS together; 0 = none */
-    size_t high_bytes;                    /* see on_drain; 0 = 256 KiB */
+    const struct bpi_executor *executor; /* NULL: bpi_executor_uv */
+    struct bpi_tls_context *tls; /* borrowed: the connection takes its own reference; or NULL */
+    bool tls_optional;           /* accepted connections: TLS if the first byte is 0x16 */
+    const char *host_name;       /* outgoing TLS: the name to check and to send as SNI */
+    bp_usec open_timeout_us;     /* connect and TLS together; 0 = none */
+    size_t high_bytes;           /* see on_drain; 0 = 256 KiB */
     size_t in_max_bytes; /* reading pauses by itself while `in` holds this much; 0 = 1 MiB */
 };
 

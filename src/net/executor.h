@@ -17,7 +17,9 @@ struct bpi_work {
 
 struct bpi_executor {
     /* On the loop's thread. Errors: the work was not taken and neither function runs. */
-    int (*submit)(const struct bpi_executor *executor, struct bpi_loop *loop, struct bpi_work *work);
+    int (*submit)(const struct bpi_executor *executor,
+                  struct bpi_loop *loop,
+                  struct bpi_work *work);
 };
 
 /* libuv's thread pool (UV_THREADPOOL_SIZE threads, 4 by default). */

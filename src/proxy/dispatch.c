@@ -35,35 +35,30 @@
 /* As real servers do, no more than this many requests are under way on a link. */
 #define LINK_PENDING_MAX 300
 
-static struct bpi_pack_limits limits_of(const struct bpi_session *session)
-{
-    const struct bpi_cluster_config *config = bpi_session_config(session);
-    if (session->login_until_us != 0) {
-        return (struct bpi_pack_limits){config->max_login_depth, config->max_login_items};
-    }
-    return (struct bpi_pack_limits){config->max_depth, config->max_items};
-}
+/* ---- requests whose bytes are wrong ---- */
 
-/* ---- requests that can't be understood ---- */
-
-/* What a server does: FAILURE for what it can't decode, a silent close for a tag that it doesn't know. */
-static void answer_malformed(struct bpi_session *session, int error)
+/* What servers do, in whatever state they are: a tag that they don't know closes without a word; so does all
+ * else before Bolt 5.0, and a broken limit before the log-in. From 5.0 on it is a FAILURE, which ends a
+ * transaction but leaves a log-in possible. */
+static void answer_malformed(struct bpi_session *session, const struct bpi_request *request)
 {
     char text[160];
-    if (error == BP_E_UNEXPECTED || session->state == BPI_SERVER_NEGOTIATION ||
-        session->state == BPI_SERVER_AUTHENTICATION) {
-        /* Before the log-in servers close without a word when a limit is broken. */
-        if (error == BP_E_DEPTH || error == BP_E_ITEMS || error == BP_E_UNEXPECTED) {
-            session->phase = BPI_SESSION_CLOSING;
-            return;
-        }
-        snprintf(text, sizeof(text), "boltpool: a malformed request: %s", bp_error_text(error));
-        bpi_session_violate(session, text);
+    bool logged_on = session->login_until_us == 0;
+    if (request->error == BP_E_UNEXPECTED || session->version < BPI_BOLT(5, 0) ||
+        (!logged_on && (request->error == BP_E_DEPTH || request->error == BP_E_ITEMS ||
+                        request->error == BP_E_TRUNCATED))) {
+        bpi_session_log(session, BPI_LOG_INFO,
+                        "sent a malformed request (%s); its connection is closed",
+                        bp_error_text(request->error));
+        session->phase = BPI_SESSION_CLOSING;
         return;
     }
-    snprintf(text, sizeof(text), "boltpool: a malformed request: %s", bp_error_text(error));
-    bpi_session_fail(session, bp_error_neo4j_code(error), text, false);
-    session->state = BPI_SERVER_FAILED;
+    snprintf(text, sizeof(text), "boltpool: a malformed request: %s",
+             bp_error_text(request->error));
+    bpi_session_fail(session, bp_error_neo4j_code(request->error), text, false);
+    if (logged_on) {
+        session->state = BPI_SERVER_FAILED;
+    }
     bpi_session_pop(session);
 }
 
@@ -84,9 +79,11 @@ static bool takes_disabled(const struct bpi_hello_kept *hello, const struct bpi_
     return hello->has_disabled && !tx->has_disabled;
 }
 
-static int describe(struct bpi_session *session,
-                    const struct bpi_bolt_request *read,
-                    struct bpi_operation *ret_operation)
+/* What the caller is about to do. A map that can't be understood describes a write to the home database: the
+ * server will say what is wrong with it. */
+static void describe(struct bpi_session *session,
+                     const struct bpi_bolt_request *read,
+                     struct bpi_operation *ret_operation)
 {
     memset(ret_operation, 0, sizeof(*ret_operation));
     ret_operation->user = session->identity == NULL ? "" : bpi_identity_user(session->identity);
@@ -94,19 +91,15 @@ static int describe(struct bpi_session *session,
     ret_operation->query = read->query;
     if (read->tag == BPI_BOLT_ROUTE) {
         ret_operation->tx.mode_read = true;
-        return 0;
+    } else if (bpi_bolt_tx_extra_read(read->extra, &ret_operation->tx) != 0) {
+        memset(&ret_operation->tx, 0, sizeof(ret_operation->tx));
     }
-    return bpi_bolt_tx_extra_read(read->extra, &ret_operation->tx);
 }
 
-static void ask_for_link(struct bpi_session *session, const struct bpi_bolt_request *read)
+static void ask_for_link(struct bpi_session *session, struct bpi_request *request)
 {
     struct bpi_operation operation;
-    int error = describe(session, read, &operation);
-    if (error != 0) {
-        answer_malformed(session, error);
-        return;
-    }
+    describe(session, &request->read, &operation);
     if (session->worker->draining) {
         bpi_session_fail(session, bp_error_neo4j_code(BP_E_DRAINING),
                          "boltpool: it is shutting down (drain_timeout); try again elsewhere",
@@ -213,10 +206,11 @@ static int payload_for_link(struct bpi_session *session,
     if (!opens || session->hello == NULL) {
         return 0;
     }
-    int error = bpi_bolt_tx_extra_read(read->extra, &tx);
-    if (error != 0 || !bpi_bolt_has_notification_filter(session->version) ||
+    /* What can't be understood goes on as it is: the server says what is wrong with it. */
+    if (bpi_bolt_tx_extra_read(read->extra, &tx) != 0 ||
+        !bpi_bolt_has_notification_filter(session->version) ||
         (!takes_severity(session->hello, &tx) && !takes_disabled(session->hello, &tx))) {
-        return error;
+        return 0;
     }
     const struct bpi_hello_kept *hello = session->hello;
     const char *keys[2];
@@ -234,13 +228,40 @@ static int payload_for_link(struct bpi_session *session,
     }
     struct bpi_buffer *scratch = &session->worker->scratch;
     bpi_buffer_clear(scratch);
-    error =
+    int error =
         bpi_buffer_append(scratch, request->payload, (size_t)(read->extra.data - request->payload));
     if (error == 0) {
         error = bpi_bolt_map_extend(scratch, read->extra, count, keys, values);
     }
     *ret_payload = (struct bpi_bolt_span){bpi_buffer_head(scratch), bpi_buffer_size(scratch)};
     return error;
+}
+
+/* As servers do, the address in ROUTE's own context is what its table names, with a port added where it has
+ * none; but a configured one comes first. */
+static void keep_route_address(struct bpi_session *session, struct bpi_bolt_span context)
+{
+    struct bpi_pack_reader reader;
+    const uint8_t *value;
+    size_t value_size;
+    const char *text;
+    size_t size;
+    free(session->route_address);
+    session->route_address = NULL;
+    if (bpi_session_config(session)->advertised[0] != '\0' || context.data == NULL ||
+        bpi_pack_map_find(context.data, context.size, "address", &value, &value_size) != 1) {
+        return;
+    }
+    bpi_pack_reader_init(&reader, value, value_size);
+    if (bpi_pack_next_string(&reader, &text, &size) != 0 || size == 0 || size > 512) {
+        return;
+    }
+    session->route_address = malloc(size + 8);
+    if (session->route_address != NULL) {
+        bool has_port = memchr(text, ':', size) != NULL && text[size - 1] != ']';
+        snprintf(session->route_address, size + 8, "%.*s%s", (int)size, text,
+                 has_port ? "" : ":7687");
+    }
 }
 
 static void note_sent(struct bpi_session *session, uint8_t tag)
@@ -308,27 +329,27 @@ static int renew_login(struct bpi_session *session)
     return bpi_link_login(link, session->identity);
 }
 
+/* Gives the link back before a request that is answered here. */
+static void drop_link(struct bpi_session *session)
+{
+    struct bpi_link *link = session->link;
+    session->link = NULL;
+    session->state = session->ahead;
+    bpi_link_clean(link);
+}
+
 /* Passes the head of the queue on. False: not now. */
 static bool pass_on(struct bpi_session *session, struct bpi_request *request)
 {
-    struct bpi_pack_limits limits = limits_of(session);
-    struct bpi_bolt_request read;
+    const struct bpi_bolt_request *read = &request->read;
     struct bpi_bolt_span payload;
-    int error =
-        bpi_bolt_request_read(request->payload, request->size, session->version, &limits, &read);
-    if (error == 0) {
-        error = payload_for_link(session, request, &read, &payload);
-    }
-    if (error != 0) {
-        if (session->unanswered > 0) {
-            return false; /* answers come in order */
+    request->error = payload_for_link(session, request, read, &payload);
+    if (request->error != 0) {
+        if (session->unanswered == 0) {
+            drop_link(session);
+            answer_malformed(session, request);
         }
-        struct bpi_link *link = session->link;
-        session->link = NULL;
-        session->state = session->ahead;
-        bpi_link_clean(link);
-        answer_malformed(session, error);
-        return true;
+        return session->unanswered == 0; /* answers come in order */
     }
     bool opens = session->ahead == BPI_SERVER_READY;
     if (opens && session->link->login_due == 0) {
@@ -345,24 +366,19 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
     }
     if (opens && request->tag != BPI_BOLT_ROUTE) {
         struct bpi_bolt_tx_extra tx;
-        session->mode_read = bpi_bolt_tx_extra_read(read.extra, &tx) == 0 && tx.mode_read;
+        session->mode_read = bpi_bolt_tx_extra_read(read->extra, &tx) == 0 && tx.mode_read;
         session->leased_us = bpi_session_now_us(session);
     }
     if (bpi_link_send(session->link, request->tag, payload.data, payload.size) != 0) {
         bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");
         return true;
     }
+    if (request->tag == BPI_BOLT_ROUTE) {
+        keep_route_address(session, read->extra);
+    }
     note_sent(session, request->tag);
     bpi_session_pop(session);
     return true;
-}
-
-static void return_session_link(struct bpi_session *session)
-{
-    struct bpi_link *link = session->link;
-    session->link = NULL;
-    session->state = BPI_SERVER_READY;
-    bpi_link_clean(link);
 }
 
 /* With a link. False: the head of the queue has to wait. */
@@ -393,9 +409,16 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
             return false;
         }
     }
+    if (request->error != 0) {
+        if (session->unanswered == 0) {
+            drop_link(session);
+            answer_malformed(session, request);
+        }
+        return session->unanswered == 0;
+    }
     if (session->ahead == BPI_SERVER_READY) {
         if (request->tag == BPI_BOLT_LOGOFF) {
-            return_session_link(session);
+            drop_link(session);
             return true;
         }
         if (request->tag == BPI_BOLT_TELEMETRY && bpi_bolt_has_telemetry(session->version)) {
@@ -447,14 +470,6 @@ static void answer_telemetry(struct bpi_session *session, const struct bpi_bolt_
 
 static void accept_free(struct bpi_session *session, struct bpi_request *request)
 {
-    struct bpi_pack_limits limits = limits_of(session);
-    struct bpi_bolt_request read;
-    int error =
-        bpi_bolt_request_read(request->payload, request->size, session->version, &limits, &read);
-    if (error != 0) {
-        answer_malformed(session, error);
-        return;
-    }
     switch (request->tag) {
     case BPI_BOLT_HELLO:
         bpi_session_hello(session, request);
@@ -466,7 +481,7 @@ static void accept_free(struct bpi_session *session, struct bpi_request *request
         bpi_session_logoff(session);
         break;
     case BPI_BOLT_TELEMETRY:
-        answer_telemetry(session, &read);
+        answer_telemetry(session, &request->read);
         break;
     case BPI_BOLT_RESET:
         bpi_session_succeed(session);
@@ -474,7 +489,7 @@ static void accept_free(struct bpi_session *session, struct bpi_request *request
         bpi_session_pop(session);
         break;
     default: /* RUN, BEGIN, ROUTE */
-        ask_for_link(session, &read);
+        ask_for_link(session, request);
         break;
     }
 }
@@ -495,6 +510,18 @@ static bool tell_doom(struct bpi_session *session, const struct bpi_request *req
     session->doom_text = NULL;
     session->state = BPI_SERVER_FAILED;
     return true;
+}
+
+/* Whether a RESET that stands behind it makes the head of the queue void. Once something was ignored, what
+ * builds on it is, too, whatever the state says of it. */
+static bool is_interrupted(const struct bpi_session *session, enum bpi_server_verdict verdict)
+{
+    bool logged_on = session->state == BPI_SERVER_READY || session->state == BPI_SERVER_FAILED;
+    if (session->resets_count == 0 || !logged_on) {
+        return false;
+    }
+    return verdict == BPI_SERVER_ACCEPT || verdict == BPI_SERVER_IGNORE ||
+           (verdict == BPI_SERVER_FAIL_CLOSE && session->interrupted);
 }
 
 /* Without a link. False: an answer from elsewhere is due. */
@@ -524,17 +551,20 @@ static bool pump_free(struct bpi_session *session, struct bpi_request *request)
     if (tell_doom(session, request)) {
         return true;
     }
+    if (request->error != 0) {
+        answer_malformed(session, request);
+        return true;
+    }
     enum bpi_server_verdict verdict =
         bpi_server_judge(session->state, session->version, request->tag);
-    bool logged_on = session->state == BPI_SERVER_READY || session->state == BPI_SERVER_FAILED;
-    if (session->resets_count > 0 && logged_on &&
-        (verdict == BPI_SERVER_ACCEPT || verdict == BPI_SERVER_IGNORE)) {
-        bool last = request->tag == BPI_BOLT_RESET && session->resets_count == 1;
-        if (last) {
+    if (is_interrupted(session, verdict)) {
+        if (request->is_reset && session->resets_count == 1) {
             bpi_session_succeed(session);
             session->state = BPI_SERVER_READY;
+            session->interrupted = false;
         } else {
             bpi_session_ignore(session);
+            session->interrupted = true;
         }
         bpi_session_pop(session);
         return true;

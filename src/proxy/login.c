@@ -166,7 +166,9 @@ static void on_login_done(struct bpi_login *login)
         logged_on(session, identity, login->expired);
     } else {
         bpi_identity_unref(identity);
-        if (login->status == BP_E_SERVER_FAILURE) {
+        if (login->status == BP_E_SERVER_LOST) {
+            session->phase = BPI_SESSION_CLOSING; /* as its server did */
+        } else if (login->status == BP_E_SERVER_FAILURE) {
             log_refusal(session, login->failure->code);
             bpi_session_fail_as(session, login->failure);
             free(login->failure);
@@ -289,29 +291,24 @@ static int keep_hello(struct bpi_session *session, const struct bpi_bolt_hello *
 
 void bpi_session_hello(struct bpi_session *session, struct bpi_request *request)
 {
-    struct bpi_bolt_request read;
+    struct bpi_bolt_span extra = request->read.extra;
     struct bpi_bolt_hello hello;
     const char *reason = "";
-    int error = bpi_bolt_request_read(request->payload, request->size, session->version,
-                                      &bpi_pack_limits_open, &read);
-    if (error == 0) {
-        error = bpi_bolt_hello_check(read.extra, session->version, &reason);
-        if (error == BP_E_UNEXPECTED) {
-            session->phase = BPI_SESSION_CLOSING;
-            return;
-        }
-        if (error != 0) {
-            /* As servers do: the failure is told, and the connection is of no use from then on. */
-            bpi_session_fail(session, "Neo.ClientError.Request.Invalid", reason, false);
-            session->dead = true;
-            while (session->queue != NULL) {
-                bpi_session_pop(session);
-            }
-            return;
-        }
-        error = bpi_bolt_hello_read(read.extra, &hello);
+    int error = bpi_bolt_hello_check(extra, session->version, &reason);
+    if (error == BP_E_UNEXPECTED) {
+        session->phase = BPI_SESSION_CLOSING;
+        return;
     }
     if (error != 0) {
+        /* As servers do: the failure is told, and the connection is of no use from then on. */
+        bpi_session_fail(session, "Neo.ClientError.Request.Invalid", reason, false);
+        session->dead = true;
+        while (session->queue != NULL) {
+            bpi_session_pop(session);
+        }
+        return;
+    }
+    if (bpi_bolt_hello_read(extra, &hello) != 0) {
         bpi_session_violate(session, "boltpool: a malformed HELLO");
         return;
     }
@@ -327,7 +324,7 @@ void bpi_session_hello(struct bpi_session *session, struct bpi_request *request)
         return;
     }
     struct bpi_buffer token = {0};
-    error = bpi_identity_token_of_hello(read.extra, &token);
+    error = bpi_identity_token_of_hello(extra, &token);
     if (error == 0) {
         check_login(session,
                     (struct bpi_bolt_span){bpi_buffer_head(&token), bpi_buffer_size(&token)});
@@ -339,14 +336,7 @@ void bpi_session_hello(struct bpi_session *session, struct bpi_request *request)
 
 void bpi_session_logon(struct bpi_session *session, struct bpi_request *request)
 {
-    struct bpi_bolt_request read;
-    int error = bpi_bolt_request_read(request->payload, request->size, session->version,
-                                      &bpi_pack_limits_open, &read);
-    if (error != 0) {
-        bpi_session_violate(session, "boltpool: a malformed LOGON");
-        return;
-    }
-    check_login(session, read.extra);
+    check_login(session, request->read.extra);
 }
 
 void bpi_session_logoff(struct bpi_session *session)

@@ -137,6 +137,9 @@ static void relay_route(struct bpi_session *session, const struct bpi_bolt_answe
     struct bpi_bolt_text db = {0};
     int64_t ttl_s = 300; /* Neo4j's dbms.routing_ttl by default */
     char address[640];
+    const char *own = session->route_address != NULL
+                          ? session->route_address
+                          : bpi_session_advertised(session, address, sizeof(address));
     if (bpi_pack_map_find(answer->meta.data, answer->meta.size, "rt", &table, &table_size) == 1) {
         if (bpi_bolt_has_route_map(session->version) &&
             bpi_pack_map_find(table, table_size, "db", &value, &value_size) == 1) {
@@ -153,16 +156,16 @@ static void relay_route(struct bpi_session *session, const struct bpi_bolt_answe
         }
     }
     bpi_session_wrote(session,
-                      bpi_bolt_write_route_success(
-                          bpi_session_out(session),
-                          bpi_session_advertised(session, address, sizeof(address)), ttl_s, db));
+                      bpi_bolt_write_route_success(bpi_session_out(session), own, ttl_s, db));
+    free(session->route_address);
+    session->route_address = NULL;
 }
 
 /* The client's RESETs, once the link has done the last of them. */
 static void answer_resets(struct bpi_session *session)
 {
     while (session->resets_count > 0) {
-        bool last = session->queue->tag == BPI_BOLT_RESET && session->resets_count == 1;
+        bool last = session->queue->is_reset && session->resets_count == 1;
         if (last) {
             bpi_session_succeed(session);
         } else {

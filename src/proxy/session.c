@@ -55,6 +55,7 @@ static void on_free(struct bpi_mail *mail)
     (void)error; /* giving back can't fail */
     bpi_identity_unref(session->login_identity);
     free(session->doom_text);
+    free(session->route_address);
     DL_DELETE(worker->sessions, session);
     atomic_fetch_sub_explicit(&worker->sessions_count, 1, memory_order_relaxed);
     free(session);
@@ -232,7 +233,7 @@ void bpi_session_pop(struct bpi_session *session)
     DL_DELETE(session->queue, request);
     session->queue_count--;
     session->queue_bytes -= request->size;
-    session->resets_count -= request->tag == BPI_BOLT_RESET;
+    session->resets_count -= request->is_reset;
     if (request->tag == BPI_BOLT_LOGON || request->tag == BPI_BOLT_HELLO) {
         explicit_bzero(request->payload, request->size);
     }
@@ -250,6 +251,8 @@ void bpi_session_identity_set(struct bpi_session *session, struct bpi_identity *
 static int queue_request(struct bpi_session *session)
 {
     struct bpi_buffer *message = &session->reader.message;
+    const struct bpi_cluster_config *config = bpi_session_config(session);
+    bool login = session->login_until_us != 0;
     size_t size = bpi_buffer_size(message);
     struct bpi_request *request = malloc(sizeof(*request) + size);
     if (request == NULL) {
@@ -257,13 +260,19 @@ static int queue_request(struct bpi_session *session)
     }
     memcpy(request->payload, bpi_buffer_head(message), size);
     request->size = size;
-    request->arrived_us = bpi_session_now_us(session);
     request->tag = size >= 2 ? request->payload[1] : 0;
+    struct bpi_pack_limits limits = {
+        .depth_max = login ? config->max_login_depth : config->max_depth,
+        .items_max = login ? config->max_login_items : config->max_items,
+    };
+    request->error =
+        bpi_bolt_request_read(request->payload, size, session->version, &limits, &request->read);
+    request->is_reset = request->tag == BPI_BOLT_RESET && request->error == 0;
     DL_APPEND(session->queue, request);
     session->queue_count++;
     session->queue_bytes += size;
-    session->resets_count += request->tag == BPI_BOLT_RESET;
-    if (session->login_until_us != 0) {
+    session->resets_count += request->is_reset;
+    if (login) {
         bpi_buffer_wipe(message); /* it may have been a log-in */
     } else if (message->capacity > 4096) {
         bpi_buffer_done(message);

@@ -43,9 +43,11 @@ struct bpi_users;
 /* One request of a client, whole and without its framing. */
 struct bpi_request {
     struct bpi_request *prev, *next;
-    bp_usec arrived_us;
     size_t size;
-    uint8_t tag;
+    uint8_t tag;                  /* 0 where none could be read */
+    bool is_reset;                /* a well-formed RESET: it acts on arrival */
+    int error;                    /* of reading it: 0, or what is wrong with its bytes */
+    struct bpi_bolt_request read; /* points into `payload` */
     uint8_t payload[];
 };
 
@@ -94,6 +96,7 @@ struct bpi_session {
     bpi_bolt_version version;
     bool manifest;
     bool utc_patch;
+    bool interrupted; /* something was IGNORED because a RESET stands behind it */
     bool refused;     /* max_clients: every request is answered, none is served */
     bool dead;        /* a malformed HELLO: nothing is answered any more */
     bool counted;     /* in front->clients_count */
@@ -143,6 +146,7 @@ struct bpi_session {
     bp_usec spoke_us;  /* the last time that something was written to the client */
     /* A transaction that was ended here, while its client wasn't waiting for an answer: the next request
      * is told. Static strings, or NULL. */
+    char *route_address; /* that the client's ROUTE named; allocated */
     const char *doom_code;
     char *doom_text; /* allocated */
 };
