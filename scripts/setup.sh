@@ -19,7 +19,6 @@ ninja-build|command ninja
 pkg-config|command pkg-config
 libuv1-dev|library libuv
 libssl-dev|library openssl
-libinih-dev|library inih
 libjansson-dev|library jansson
 uthash-dev|header uthash.h'
 

@@ -353,6 +353,7 @@ static void probe_start(struct bpi_probe *probe)
     }
     pthread_mutex_unlock(&cluster->mutex);
     if (full) {
+        bpi_cluster_run_soon(cluster, probe_loop(probe));
         return;
     }
     struct bpi_conn_options options = {

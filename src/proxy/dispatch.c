@@ -46,7 +46,7 @@ static void answer_malformed(struct bpi_session *session, const struct bpi_reque
     bool logged_on = session->login_until_us == 0;
     if (request->error == BP_E_UNEXPECTED || session->version < BPI_BOLT(5, 0) ||
         (!logged_on && (request->error == BP_E_DEPTH || request->error == BP_E_ITEMS ||
-                        request->error == BP_E_TRUNCATED))) {
+                        request->error == BP_E_TRUNCATED || request->error == BP_E_SIZE))) {
         bpi_session_log(session, BPI_LOG_INFO,
                         "sent a malformed request (%s); its connection is closed",
                         bp_error_text(request->error));
