@@ -9,8 +9,8 @@
  * belongs to the next transaction.
  *
  * RESET acts on arrival, as it does in a server: what stands before it in the queue is answered IGNORED,
- * and of several only the last succeeds. To the link it goes only once neither BEGIN, COMMIT nor ROLLBACK
- * is unanswered there, because it would jump ahead of them and undo them.
+ * and of several only the last succeeds. It doesn't go to the link while the server is at a BEGIN, COMMIT
+ * or ROLLBACK, because it would jump ahead of them and undo them.
  */
 #include "proxy/session.h"
 
@@ -381,12 +381,29 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
     return true;
 }
 
+/* Whether the client's RESET may go to the link. A COMMIT or ROLLBACK that waits behind unanswered work
+ * doesn't hold it: the client wants that work stopped, and the server answers the COMMIT by IGNORED where
+ * it isn't done. */
+static bool may_pass_reset(const struct bpi_session *session)
+{
+    const struct bpi_client_state *state = &session->link->state;
+    if (session->reset_sent || session->link->login_due > 0) {
+        return false;
+    }
+    uint8_t oldest = bpi_client_state_oldest(state);
+    return bpi_client_state_may_reset(state) || oldest == BPI_BOLT_RUN || oldest == BPI_BOLT_PULL ||
+           oldest == BPI_BOLT_DISCARD;
+}
+
 /* With a link. False: the head of the queue has to wait. */
 static bool pump_held(struct bpi_session *session, struct bpi_request *request)
 {
+    if (request->tag == BPI_BOLT_GOODBYE && !session->commit_sent) {
+        session->phase = BPI_SESSION_CLOSING; /* a server stops what runs, too */
+        return true;
+    }
     if (session->resets_count > 0) {
-        if (!session->reset_sent && session->link->login_due == 0 &&
-            bpi_client_state_may_reset(&session->link->state)) {
+        if (may_pass_reset(session)) {
             if (bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
                 bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
                                   "boltpool: out of memory");
@@ -444,8 +461,7 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
         }
         return false;
     case BPI_SERVER_CLOSE:
-        /* GOODBYE doesn't wait: a server stops what runs, too. */
-        if (session->unanswered == 0 || request->tag == BPI_BOLT_GOODBYE) {
+        if (session->unanswered == 0) {
             session->phase = BPI_SESSION_CLOSING;
             return true;
         }

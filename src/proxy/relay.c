@@ -48,6 +48,9 @@ void bpi_session_lease_end(struct bpi_session *session)
     if (bpi_link_is_clean(link)) {
         bpi_link_release(link);
     } else {
+        /* The client's RESET came too late to stop anything: the link waits for its answer alone. */
+        session->unanswered = 0;
+        session->reset_sent = false;
         bpi_link_clean(link);
     }
 }
