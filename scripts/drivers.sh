@@ -36,7 +36,7 @@ fetch_java() {
 }
 compile_java() {
     rm -rf "$1/classes"
-    javac -nowarn -encoding UTF-8 -cp "$CACHE/java5/lib/*" -d "$1/classes" "$HERE"/java/src/*.java
+    javac -nowarn -encoding UTF-8 -cp "$CACHE/java5/lib/*" -d "$1/classes" "$HERE"/java/src/*.java "$HERE"/../fault/java/*.java
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
@@ -53,7 +53,7 @@ one() {
         ;;
     java5)
         once java5 "$(sum "$HERE/java/pom.xml")" fetch_java
-        once java5-runner "$(sum "$HERE"/java/src/*.java)" compile_java
+        once java5-runner "$(sum "$HERE"/java/src/*.java "$HERE"/../fault/java/*.java)" compile_java
         ;;
     *) echo "drivers.sh: no driver $1" >&2; exit 2 ;;
     esac
