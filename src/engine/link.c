@@ -275,7 +275,8 @@ void bpi_link_clean(struct bpi_link *link)
         return;
     }
     link->phase = BPI_LINK_CLEANING;
-    link->reset_sent = false;
+    /* The lessee's own RESET does as well; a second one would have it answered by IGNORED. */
+    link->reset_sent = bpi_client_state_awaits(&link->state, BPI_BOLT_RESET);
     bpi_conn_read_resume(link->conn);
     bpi_timer_set(link->loop, &link->timer,
                   bpi_loop_now_us(link->loop) +

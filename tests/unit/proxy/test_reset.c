@@ -325,6 +325,32 @@ static void reset_that_comes_just_too_late_leaves_nothing_behind(void **state)
     house_close(&house);
 }
 
+/* A client that cancels and leaves. */
+static void reset_of_a_client_that_leaves_costs_no_link(void **state)
+{
+    (void)state;
+    struct house house = {.loops = 1, .lines = "max_links = 1"};
+    house_open(&house);
+    for (unsigned i = 0; i < 100; i++) {
+        struct wire wire;
+        client_open(&wire, &house, V58);
+        wire_send(&wire, i % 2 == 0 ? "BEGIN; RUN; PULL" : "RUN:RETURN 1 /*sim: ms=2*/; PULL");
+        if (i % 2 == 0) {
+            (void)!told(&wire, 3);
+        } else {
+            usleep(i * 20);
+        }
+        wire_send(&wire, "RESET");
+        if (i % 4 < 2) {
+            usleep(i);
+        }
+        wire_close(&wire);
+    }
+    wait_for(house_is_idle(&house));
+    assert_int_equal(house_stats(&house).links_opened, 1);
+    house_close(&house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +362,7 @@ int main(void)
         cmocka_unit_test(reset_behind_begin_closes_nothing),
         cmocka_unit_test(reset_ends_a_stream_that_is_not_read),
         cmocka_unit_test(goodbye_ends_a_stream_and_a_wait),
+        cmocka_unit_test(reset_of_a_client_that_leaves_costs_no_link),
         cmocka_unit_test(reset_that_comes_just_too_late_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
