@@ -102,8 +102,11 @@ static void on_send_away_mail(struct bpi_mail *mail)
 
 static void on_goodbye_mail(struct bpi_mail *mail)
 {
-    bpi_link_say_goodbye(
-        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail)));
+    struct bpi_link *link =
+        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail));
+    if (!atomic_load(&link->cluster->aborted)) {
+        bpi_link_say_goodbye(link);
+    }
 }
 
 /* `link_loop` was read under the lock. */
@@ -135,8 +138,23 @@ static void kick(struct bpi_cluster *cluster, unsigned index)
     }
 }
 
+static void free_places(struct bpi_cluster *cluster, struct bpi_cluster_loop *own)
+{
+    lock(cluster);
+    while (own->closed != NULL) {
+        struct bpi_link *link = own->closed;
+        own->closed = link->next_closed;
+        link->next_closed = NULL;
+        bpi_pool_link_closed(&cluster->pool, &link->place);
+    }
+    unlock(cluster);
+}
+
 static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
 {
+    if (loop_of(cluster, loop)->closed != NULL) {
+        free_places(cluster, loop_of(cluster, loop));
+    }
     bp_usec now_us = bpi_loop_now_us(loop);
     bp_usec next_us = 0;
     while (true) {
@@ -358,13 +376,13 @@ void bpi_cluster_idle_link_lost(struct bpi_link *link)
 void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
 {
     struct bpi_cluster *cluster = link->cluster;
+    struct bpi_cluster_loop *own = loop_of(cluster, link->loop);
     unsigned endpoint = link->place.endpoint;
     bp_usec now_us = bpi_loop_now_us(link->loop);
     bool probe = false;
     lock(cluster);
     struct bpi_pool_endpoint *seen = &cluster->pool.endpoints[endpoint];
     bpi_pool_link_closing(&cluster->pool, &link->place);
-    bpi_pool_link_closed(&cluster->pool, &link->place);
     if (established && error != 0) {
         cluster->stats->links_lost++;
     }
@@ -377,14 +395,21 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
         probe = true;
     }
     unlock(cluster);
+    /* The place is freed at the end of the turn: until then the link's own events are still on the stack,
+     * and another loop must not open it under their feet. */
+    link->next_closed = own->closed;
+    own->closed = link;
     if (probe && !atomic_load(&cluster->stopping)) {
-        bpi_log(BPI_LOG_WARN, "cluster",
-                "%s: a connection to %s was lost (%s); asking whether it is up",
-                bpi_cluster_config(cluster)->name, cluster->endpoints[endpoint].name,
-                bp_error_text(error));
+        const char *more;
+        if (bpi_log_allowed(&own->lost_log, 5, now_us, &more)) {
+            bpi_log(BPI_LOG_WARN, "cluster",
+                    "%s: a connection to %s was lost (%s); asking whether it is up%s",
+                    bpi_cluster_config(cluster)->name, cluster->endpoints[endpoint].name,
+                    bp_error_text(error), more);
+        }
         bpi_probe_want(&cluster->endpoints[endpoint].probe);
     }
-    bpi_cluster_run_soon(cluster, link->loop);
+    bpi_cluster_run_soon(cluster, own->loop);
 }
 
 struct bpi_server_failure *bpi_server_failure_new(const struct bpi_bolt_answer *answer,
@@ -549,6 +574,7 @@ static void on_abort(struct bpi_mail *mail)
                                             offsetof(struct bpi_cluster_loop, abort));
     struct bpi_cluster *cluster = own->cluster;
     bpi_timer_clear(own->loop, &own->timer);
+    atomic_store(&cluster->aborted, true);
     for (unsigned i = 0; i < cluster->links_count; i++) {
         struct bpi_link *link = cluster->links[i];
         lock(cluster);

@@ -67,7 +67,8 @@ struct bpi_login {
     struct bpi_loop *loop;
     struct bpi_login_check *check; /* Lock: cluster->mutex */
     /* status 0: verified, `expired` tells whether the server said credentials_expired. BP_E_SERVER_FAILURE:
-     * refused, `failure` says how. BP_E_SERVER_LOST: the server was asked and closed the connection. BP_E_QUEUE_TIMEOUT: no
+     * refused, `failure` says how. BP_E_FULL: too many are being checked.
+     * BP_E_SERVER_LOST: the server was asked and closed the connection. BP_E_QUEUE_TIMEOUT: no
      * server could be asked in time. */
     void (*on_done)(struct bpi_login *login);
     int status;
@@ -81,6 +82,7 @@ struct bpi_cluster_face {
     char server[128];           /* "Neo4j/5.26.30" */
     int64_t recv_timeout_s;     /* hint; 0 = none */
     bool ssr;                   /* hint ssr.enabled */
+    bool no_utc;                /* a 4.x server refused the utc patch */
 };
 
 /* Waits for the first contact. */

@@ -4,6 +4,7 @@
 #ifndef BPI_ENGINE_CLUSTER_INTERNAL_H
 #define BPI_ENGINE_CLUSTER_INTERNAL_H
 
+#include "base/log.h"
 #include "engine/auth_cache.h"
 #include "engine/cluster.h"
 #include "engine/link.h"
@@ -46,6 +47,8 @@ struct bpi_cluster_loop {
     struct bpi_timer timer; /* when the pool may have something to do by time alone */
     struct bpi_mail run;    /* put off to the end of the turn, once */
     bool run_queued;
+    struct bpi_link *closed; /* links whose places are freed by the next run */
+    struct bpi_log_limit lost_log;
     struct bpi_mail kick; /* from other loops */
     atomic_bool kicked;
     struct bpi_mail abort;
@@ -61,6 +64,7 @@ struct bpi_login_check {
     struct bpi_timer timer; /* queue_timeout */
     struct bpi_link *link;  /* being opened for it */
     bool expired;           /* the server said credentials_expired */
+    bool abandoned;         /* Lock: cluster->mutex */
 };
 
 struct bpi_cluster {
@@ -75,6 +79,7 @@ struct bpi_cluster {
     struct bpi_endpoint *endpoints;
     unsigned endpoints_count;
     _Atomic bool stopping;
+    _Atomic bool aborted;
     /* Lock: mutex, for all below. */
     struct bpi_pool pool;
     struct bpi_link **links;
@@ -83,6 +88,7 @@ struct bpi_cluster {
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;
     struct bpi_login_check *checks;
+    unsigned checks_count;
     struct bpi_cluster_stats *stats;
     unsigned probes_running;
 };
@@ -104,7 +110,10 @@ void bpi_cluster_idle_link_lost(struct bpi_link *link);
 /* The connection is closed. `established` tells that it had been logged on and nobody here ended it. */
 void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error);
 /* HELLO's answer on a link: names a server that a probe could not ask (before Bolt 5.1). */
-void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta);
+/* False: the server doesn't grant the utc patch that the link's client was promised; it won't be promised again. */
+bool bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta);
+/* How long the endpoint may be silent while an answer is due, by its own hint; 0 = it gave none. */
+bp_usec bpi_cluster_silence_us(struct bpi_cluster *cluster, unsigned endpoint);
 /* The server refused a log-in: cache entry, idle links and queued wishes of that identity go. */
 void bpi_cluster_login_refused(struct bpi_cluster *cluster,
                                struct bpi_identity *identity,

@@ -202,12 +202,35 @@ void bpi_link_close(struct bpi_link *link)
     bpi_cluster_link_closed(link, false, 0);
 }
 
+/* Whether the server owes an answer for longer than it may. While the lessee has paused reading, nothing can
+ * be heard. */
+static bool is_overdue(struct bpi_link *link, bp_usec now_us)
+{
+    if (link->login_due > 0) {
+        return true; /* the timer was set for it */
+    }
+    return link->lessee != NULL && link->state.pending_count > 0 && !link->paused &&
+           now_us - link->heard_us >= link->silence_us;
+}
+
 static void on_timer(struct bpi_timer *timer)
 {
     struct bpi_link *link =
         (struct bpi_link *)(void *)((char *)timer - offsetof(struct bpi_link, timer));
+    bp_usec now_us = bpi_loop_now_us(link->loop);
     if (link->phase < BPI_LINK_READY) {
         link_lost(link, UV_ETIMEDOUT);
+        return;
+    }
+    if (link->phase == BPI_LINK_READY) {
+        if (is_overdue(link, now_us)) {
+            bpi_log(BPI_LOG_WARN, "link",
+                    "%s has been silent for too long with an answer due; its connection is closed",
+                    link_endpoint(link)->name);
+            link_lost(link, UV_ETIMEDOUT);
+        } else if (link->lessee != NULL && link->silence_us != 0) {
+            bpi_timer_set(link->loop, &link->timer, now_us + link->silence_us);
+        }
         return;
     }
     if (link->phase == BPI_LINK_CLEANING) {
@@ -275,9 +298,10 @@ void bpi_link_clean(struct bpi_link *link)
         return;
     }
     link->phase = BPI_LINK_CLEANING;
-    /* The lessee's own RESET does as well; a second one would have it answered by IGNORED. */
-    link->reset_sent = bpi_client_state_awaits(&link->state, BPI_BOLT_RESET);
+    /* A RESET that the lessee sent does the work, too. */
+    link->reset_sent = link->state.pending_resets > 0;
     bpi_conn_read_resume(link->conn);
+    bpi_conn_flush(link->conn);
     bpi_timer_set(link->loop, &link->timer,
                   bpi_loop_now_us(link->loop) +
                       bpi_cluster_config(link->cluster)->reset_timeout_us);
@@ -290,13 +314,15 @@ static void
 on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_answer *answer)
 {
     if (answer->tag == BPI_BOLT_SUCCESS) {
-        if (request == BPI_BOLT_HELLO) {
-            bpi_cluster_learn(link, answer->meta);
+        if (request == BPI_BOLT_HELLO && !bpi_cluster_learn(link, answer->meta)) {
+            link_lost(link, BP_E_VERSION);
+            return;
         }
         link->login_due--;
         if (link->login_due > 0) {
             return;
         }
+        bpi_timer_clear(link->loop, &link->timer);
         if (link->phase == BPI_LINK_LOGIN) {
             struct bpi_pool_waiter *sponsor = link->sponsor;
             const uint8_t *value;
@@ -305,7 +331,6 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
                                              "credentials_expired", &value, &value_size) == 1 &&
                            value_size == 1 && value[0] == 0xc3;
             link->phase = BPI_LINK_READY;
-            bpi_timer_clear(link->loop, &link->timer);
             link->sponsor = NULL;
             bpi_cluster_link_opened(link);
             if (sponsor != NULL) {
@@ -316,6 +341,8 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
             return;
         }
         if (link->phase == BPI_LINK_CLEANING) {
+            bpi_timer_set(link->loop, &link->timer,
+                          link->heard_us + bpi_cluster_config(link->cluster)->reset_timeout_us);
             clean_step(link);
         } else if (link->lessee != NULL) {
             link->lessee->on_ready(link->lessee_user);
@@ -332,15 +359,19 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     link->sponsor = NULL;
     lessee_clear(link);
     link_drop_conn(link);
-    bool is_credentials = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
-                          memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0;
+    /* A rate limit says nothing of the credentials: anybody can bring it about for a user. */
+    bool is_credentials =
+        answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
+        memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0 &&
+        !bpi_bolt_text_is(answer->code, "Neo.ClientError.Security.AuthenticationRateLimit");
     if (is_credentials) {
         bpi_cluster_login_refused(cluster, identity, answer, link->version, loop);
     }
     if (sponsor != NULL) {
         struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
         check->link = NULL;
-        if (is_credentials) {
+        if (answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
+            memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0) {
             bpi_login_check_refused(check, answer, link->version);
         } else {
             bpi_login_check_lost(check, false);
@@ -395,7 +426,8 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
     if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
         on_login_answer(link, request, &answer);
     } else if (link->phase == BPI_LINK_CLEANING) {
-        if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS) {
+        if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS &&
+            link->state.pending_resets == 0) {
             link_lost(link, BP_E_PROTOCOL);
         } else {
             clean_step(link);
@@ -552,6 +584,7 @@ static void on_open(struct bpi_conn *conn, void *user)
 static void on_data(struct bpi_conn *conn, void *user)
 {
     struct bpi_link *link = user;
+    link->heard_us = bpi_loop_now_us(link->loop);
     if (link->phase == BPI_LINK_HANDSHAKE) {
         /* One exact version was proposed, so the answer is told by its four bytes alone. */
         struct bpi_handshake_client handshake = {.wanted = bpi_bolt_versions_of(link->version)};
@@ -661,6 +694,9 @@ int bpi_link_login(struct bpi_link *link, struct bpi_identity *identity)
     bpi_identity_unref(link->identity);
     link->identity = identity;
     link->login_due = 2;
+    bpi_timer_set(link->loop, &link->timer,
+                  bpi_loop_now_us(link->loop) +
+                      bpi_cluster_config(link->cluster)->connect_timeout_us);
     return 0;
 }
 
@@ -672,16 +708,34 @@ int bpi_link_lend(struct bpi_link *link,
     BP_ASSERT(link->phase == BPI_LINK_READY && link->lessee == NULL);
     link->lessee = lessee;
     link->lessee_user = user;
+    link->paused = false;
+    link->silence_us = bpi_cluster_silence_us(link->cluster, link->place.endpoint);
     return identity == NULL ? 0 : bpi_link_login(link, identity);
 }
 
 int bpi_link_send(struct bpi_link *link, uint8_t tag, const void *payload, size_t size)
 {
+    struct bpi_buffer *out = bpi_conn_out(link->conn);
     if (link->state.pending_count >= BPI_CLIENT_PENDING_MAX) {
         return BP_E_FULL;
     }
-    int error = bpi_chunk_write(bpi_conn_out(link->conn), payload, size);
-    return error != 0 ? error : bpi_client_state_sent(&link->state, tag);
+    size_t before = bpi_buffer_size(out);
+    int error = bpi_chunk_write(out, payload, size);
+    if (error != 0) {
+        return error;
+    }
+    error = bpi_client_state_sent(&link->state, tag);
+    if (error != 0) {
+        out->end = out->begin + before; /* what isn't accounted for must not go out */
+        return error;
+    }
+    if (link->state.pending_count == 1) {
+        link->heard_us = bpi_loop_now_us(link->loop); /* its time begins now */
+    }
+    if (link->silence_us != 0 && link->timer.position == 0) {
+        bpi_timer_set(link->loop, &link->timer, bpi_loop_now_us(link->loop) + link->silence_us);
+    }
+    return 0;
 }
 
 void bpi_link_flush(struct bpi_link *link)
@@ -696,11 +750,14 @@ size_t bpi_link_unsent(const struct bpi_link *link)
 
 void bpi_link_pause(struct bpi_link *link)
 {
+    link->paused = true;
     bpi_conn_read_pause(link->conn);
 }
 
 void bpi_link_resume(struct bpi_link *link)
 {
+    link->paused = false;
+    link->heard_us = bpi_loop_now_us(link->loop);
     bpi_conn_read_resume(link->conn);
 }
 

@@ -72,10 +72,13 @@ struct bpi_link {
     enum bpi_link_phase phase;
     bpi_bolt_version version;
     bool utc_patch;
-    bool in_events;    /* inside the link's own walk over received bytes */
-    bool reset_sent;   /* CLEANING: the RESET is out */
-    uint8_t login_due; /* answers due of LOGOFF and LOGON */
-    bool mid_record;   /* part of a large record was passed on */
+    bool in_events;     /* inside the link's own walk over received bytes */
+    bool reset_sent;    /* CLEANING: the RESET is out */
+    uint8_t login_due;  /* answers due of LOGOFF and LOGON */
+    bool paused;        /* the lessee reads no more for now */
+    bp_usec heard_us;   /* the last time that anything came, or an answer became due */
+    bp_usec silence_us; /* with an answer due, a longer silence is a dead server; 0 = no limit */
+    bool mid_record;    /* part of a large record was passed on */
 
     struct bpi_identity *identity;
     struct bpi_client_state state;
@@ -83,10 +86,11 @@ struct bpi_link {
     size_t scanned_bytes; /* of conn's `in`, by the scanner */
     const struct bpi_lessee *lessee;
     void *lessee_user;
-    struct bpi_timer timer; /* opening, reset_timeout, or GOODBYE's end */
+    struct bpi_timer timer; /* opening, log-in, silence, reset_timeout, or GOODBYE's end */
     bool timer_reserved;    /* on `loop` */
     struct bpi_mail mail;
     struct bpi_pool_waiter *sponsor; /* opening: the log-in check that it is for, or NULL */
+    struct bpi_link *next_closed;    /* its place is freed at the end of the turn */
     struct bpi_wish *bound_for; /* written with `mail` by whoever granted it from another loop */
 };
 

@@ -13,11 +13,25 @@
 #include <string.h>
 #include <utlist.h>
 
+/* More checks at one time than this are a flood: the next one is refused, to be tried again. Finding one among
+ * them is a walk under the lock of a few microseconds. */
+#define CHECKS_MAX 512
+
 static void on_login_mail(struct bpi_mail *mail)
 {
     struct bpi_login *login =
         (struct bpi_login *)(void *)((char *)mail - offsetof(struct bpi_login, mail));
     login->on_done(login);
+}
+
+/* On its loop, once it is in no list. */
+static void check_free(struct bpi_login_check *check)
+{
+    bpi_timer_clear(check->wish.loop, &check->timer);
+    int error = bpi_timer_reserve(check->wish.loop, -1);
+    (void)error; /* giving back can't fail */
+    bpi_identity_unref(check->identity);
+    free(check);
 }
 
 /* Answers all subscribers and ends the check. On its loop. */
@@ -29,6 +43,7 @@ static void check_end(struct bpi_login_check *check,
     struct bpi_cluster *cluster = check->wish.cluster;
     pthread_mutex_lock(&cluster->mutex);
     DL_DELETE(cluster->checks, check);
+    cluster->checks_count--;
     struct bpi_login *subscribers = check->subscribers;
     struct bpi_login *login;
     DL_FOREACH(subscribers, login)
@@ -49,11 +64,7 @@ static void check_end(struct bpi_login_check *check,
         }
         bpi_loop_post(login->loop, &login->mail);
     }
-    bpi_timer_clear(check->wish.loop, &check->timer);
-    int error = bpi_timer_reserve(check->wish.loop, -1);
-    (void)error; /* giving back can't fail */
-    bpi_identity_unref(check->identity);
-    free(check);
+    check_free(check);
 }
 
 void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link)
@@ -101,7 +112,14 @@ static void on_timer(struct bpi_timer *timer)
 {
     struct bpi_login_check *check =
         (struct bpi_login_check *)(void *)((char *)timer - offsetof(struct bpi_login_check, timer));
-    if (bpi_cluster_cancel(check->wish.cluster, &check->wish)) {
+    struct bpi_cluster *cluster = check->wish.cluster;
+    pthread_mutex_lock(&cluster->mutex);
+    bool abandoned = check->abandoned;
+    pthread_mutex_unlock(&cluster->mutex);
+    if (abandoned) {
+        return; /* the mail that ends it is on its way */
+    }
+    if (bpi_cluster_cancel(cluster, &check->wish)) {
         check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);
     }
     /* Otherwise its link is being opened, which ends within connect_timeout. */
@@ -147,7 +165,8 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
                 break;
             }
         }
-        if (check == NULL && fresh != NULL) {
+        if (check == NULL && fresh != NULL && cluster->checks_count < CHECKS_MAX) {
+            cluster->checks_count++;
             check = fresh;
             check->identity = bpi_identity_ref(identity);
             DL_APPEND(cluster->checks, check);
@@ -156,11 +175,11 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
             login->check = check;
             DL_APPEND(check->subscribers, login);
         }
-        cluster->stats->logins_checked += check == fresh;
+        cluster->stats->logins_checked += check != NULL && check == fresh;
     }
     pthread_mutex_unlock(&cluster->mutex);
     if (known || check == NULL) {
-        login->status = known ? 0 : BP_E_NO_MEMORY;
+        login->status = known ? 0 : BP_E_FULL;
         fresh_free(loop, fresh);
         bpi_loop_defer(loop, &login->mail);
         return;
@@ -181,14 +200,36 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
     bpi_cluster_acquire(cluster, &check->wish);
 }
 
+static void on_check_abandoned(struct bpi_mail *mail)
+{
+    struct bpi_login_check *check =
+        (struct bpi_login_check *)(void *)((char *)mail -
+                                           offsetof(struct bpi_login_check, wish.mail));
+    check_free(check);
+}
+
 bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *login)
 {
+    struct bpi_login_check *abandoned = NULL;
     pthread_mutex_lock(&cluster->mutex);
-    bool subscribed = login->check != NULL;
+    struct bpi_login_check *check = login->check;
+    bool subscribed = check != NULL;
     if (subscribed) {
-        DL_DELETE(login->check->subscribers, login);
+        DL_DELETE(check->subscribers, login);
         login->check = NULL;
+        /* Nobody asks any more: unless its link is being opened already, it ends. */
+        if (check->subscribers == NULL && check->wish.waiter.state == BPI_POOL_WAITER_QUEUED &&
+            bpi_pool_cancel(&cluster->pool, &check->wish.waiter)) {
+            DL_DELETE(cluster->checks, check);
+            cluster->checks_count--;
+            check->abandoned = true;
+            abandoned = check;
+        }
     }
     pthread_mutex_unlock(&cluster->mutex);
+    if (abandoned != NULL) {
+        abandoned->wish.mail.deliver = on_check_abandoned;
+        bpi_loop_post(abandoned->wish.loop, &abandoned->wish.mail);
+    }
     return subscribed;
 }

@@ -138,11 +138,37 @@ static void read_introduction(struct bpi_bolt_span meta, struct introduction *re
                value_size == 1 && value[0] == 0xc3;
 }
 
-void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta)
+static bool grants_utc(struct bpi_bolt_span meta)
+{
+    const uint8_t *list;
+    size_t size;
+    struct bpi_pack_reader reader;
+    uint32_t items;
+    if (bpi_pack_map_find(meta.data, meta.size, "patch_bolt", &list, &size) != 1) {
+        return false;
+    }
+    bpi_pack_reader_init(&reader, list, size);
+    if (bpi_pack_next_list(&reader, &items) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < items; i++) {
+        struct bpi_bolt_text name;
+        if (bpi_pack_next_string(&reader, &name.data, &name.size) != 0) {
+            return false;
+        }
+        if (bpi_bolt_text_is(name, "utc")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta)
 {
     struct bpi_cluster *cluster = link->cluster;
     struct bpi_endpoint *endpoint = &cluster->endpoints[link->place.endpoint];
     struct introduction said;
+    bool refuses_utc = link->utc_patch && !grants_utc(meta);
     pthread_mutex_lock(&cluster->mutex);
     if (endpoint->server[0] == '\0') {
         read_introduction(meta, &said);
@@ -150,7 +176,17 @@ void bpi_cluster_learn(struct bpi_link *link, struct bpi_bolt_span meta)
         endpoint->recv_timeout_s = said.recv_timeout_s;
         face_update_locked(cluster, endpoint);
     }
+    cluster->face.no_utc = cluster->face.no_utc || refuses_utc;
     pthread_mutex_unlock(&cluster->mutex);
+    return !refuses_utc;
+}
+
+bp_usec bpi_cluster_silence_us(struct bpi_cluster *cluster, unsigned endpoint)
+{
+    pthread_mutex_lock(&cluster->mutex);
+    int64_t seconds = cluster->endpoints[endpoint].recv_timeout_s;
+    pthread_mutex_unlock(&cluster->mutex);
+    return (bp_usec)seconds * BP_USEC_PER_SECOND;
 }
 
 static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)

@@ -592,6 +592,11 @@ struct bpi_buffer *bpi_conn_wire(struct bpi_conn *conn)
     return conn->tls != NULL ? bpi_tls_session_pending(conn->tls->session) : &conn->out;
 }
 
+bool bpi_conn_is_high(const struct bpi_conn *conn)
+{
+    return conn->was_high;
+}
+
 size_t bpi_conn_unsent(const struct bpi_conn *conn)
 {
     size_t size = bpi_buffer_size(&conn->out);

@@ -81,6 +81,8 @@ struct bpi_buffer *bpi_conn_out(struct bpi_conn *conn);
 void bpi_conn_flush(struct bpi_conn *conn);
 /* Bytes of `out`, and inside TLS, that the socket hasn't taken. */
 size_t bpi_conn_unsent(const struct bpi_conn *conn);
+/* Whether `out` was above `high_bytes` after a flush, so that on_drain will come. */
+bool bpi_conn_is_high(const struct bpi_conn *conn);
 /* Stops and resumes reading from the socket. While paused a peer's close is still noticed where the
  * system tells (EPOLLRDHUP), but reported only after resume, behind the bytes that came before it. A
  * failure (reset, failed write) is reported at once, since two connections that wait for each other would

@@ -34,6 +34,8 @@
 #define LINK_UNSENT_MAX ((size_t)1 << 20)
 /* As real servers do, no more than this many requests are under way on a link. */
 #define LINK_PENDING_MAX 300
+/* Servers take any number of them until the log-in's time is over; nobody needs more than a few. */
+#define MALFORMED_LOGINS_MAX 16
 
 /* ---- requests whose bytes are wrong ---- */
 
@@ -58,6 +60,8 @@ static void answer_malformed(struct bpi_session *session, const struct bpi_reque
     bpi_session_fail(session, bp_error_neo4j_code(request->error), text, false);
     if (logged_on) {
         session->state = BPI_SERVER_FAILED;
+    } else if (++session->malformed_count >= MALFORMED_LOGINS_MAX) {
+        session->phase = BPI_SESSION_CLOSING;
     }
     bpi_session_pop(session);
 }
@@ -86,7 +90,7 @@ static void describe(struct bpi_session *session,
                      struct bpi_operation *ret_operation)
 {
     memset(ret_operation, 0, sizeof(*ret_operation));
-    ret_operation->user = session->identity == NULL ? "" : bpi_identity_user(session->identity);
+    ret_operation->user = bpi_session_user(session);
     ret_operation->application = session->hello == NULL ? "" : session->hello->application;
     ret_operation->query = read->query;
     if (read->tag == BPI_BOLT_ROUTE) {
@@ -94,6 +98,18 @@ static void describe(struct bpi_session *session,
     } else if (bpi_bolt_tx_extra_read(read->extra, &ret_operation->tx) != 0) {
         memset(&ret_operation->tx, 0, sizeof(ret_operation->tx));
     }
+}
+
+/* Names of databases are compared without case. */
+static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
+{
+    char lower[64];
+    size_t size = name.size < sizeof(lower) ? name.size : sizeof(lower); /* Neo4j allows 63 bytes */
+    for (size_t i = 0; i < size; i++) {
+        lower[i] =
+            name.data[i] >= 'A' && name.data[i] <= 'Z' ? (char)(name.data[i] + 32) : name.data[i];
+    }
+    return bpi_identity_hash(key, lower, size);
 }
 
 static void ask_for_link(struct bpi_session *session, struct bpi_request *request)
@@ -112,10 +128,9 @@ static void ask_for_link(struct bpi_session *session, struct bpi_request *reques
     const uint8_t *key = bpi_cluster_key(session->front->cluster);
     wish->waiter.class_ = bpi_classify(bpi_daemon_config(session->worker->daemon), &operation);
     wish->waiter.user_key = session->user_key;
-    wish->waiter.database_key =
-        bpi_session_config(session)->max_database_links == 0
-            ? 0
-            : bpi_identity_hash(key, operation.tx.db.data, operation.tx.db.size);
+    wish->waiter.database_key = bpi_session_config(session)->max_database_links == 0
+                                    ? 0
+                                    : database_hash(key, operation.tx.db);
     wish->identity = session->identity;
     wish->version = session->version;
     wish->utc_patch = session->utc_patch;
@@ -147,6 +162,8 @@ static void lease_begin(struct bpi_session *session, struct bpi_link *link)
     session->failed = false;
     session->commit_sent = false;
     session->reset_sent = false;
+    session->stopping = false;
+    session->rows_dropped = false;
     session->link_dirty = false;
     session->link_paused = false;
     session->leased_us = bpi_session_now_us(session);
@@ -609,7 +626,9 @@ static bool pump_free(struct bpi_session *session, struct bpi_request *request)
 
 void bpi_session_pump(struct bpi_session *session)
 {
-    while (session->phase == BPI_SESSION_MESSAGES && session->queue != NULL) {
+    /* Not while the client leaves its answers unread: each request may make more of them. */
+    while (session->phase == BPI_SESSION_MESSAGES && session->queue != NULL &&
+           !bpi_conn_is_high(session->conn)) {
         bool went_on = session->link != NULL ? pump_held(session, session->queue)
                                              : pump_free(session, session->queue);
         if (!went_on) {
@@ -635,13 +654,13 @@ void bpi_session_pump(struct bpi_session *session)
         bpi_conn_flush(session->conn);
     }
     if (session->read_paused && session->phase == BPI_SESSION_MESSAGES &&
+        !bpi_session_has_enough(session) &&
         session->queue_count < bpi_session_config(session)->max_pipelined_requests / 3) {
         session->read_paused = false;
         bpi_conn_read_resume(session->conn);
     }
     if (session->worker->draining) {
         bpi_session_drain(session);
-        return;
     }
     bpi_session_timer_update(session);
 }

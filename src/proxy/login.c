@@ -24,6 +24,8 @@
 
 /* Said to clients of servers that have not named themselves yet (before Bolt 5.1, none logged on). */
 #define SERVER_UNKNOWN "Neo4j/4.4.0"
+/* Password checks at one time, for each loop: libuv has four helper threads. */
+#define HASHES_MAX 1
 
 const char *bpi_session_advertised(struct bpi_session *session, char *text, size_t size)
 {
@@ -123,10 +125,10 @@ static void answer_logon(struct bpi_session *session, bool expired)
 /* The request at the head of the queue was a good log-in. Takes `identity`. */
 static void logged_on(struct bpi_session *session, struct bpi_identity *identity, bool expired)
 {
-    const char *user = bpi_identity_user(identity);
+    bpi_session_identity_set(session, identity);
+    const char *user = bpi_session_user(session);
     session->user_key =
         bpi_identity_hash(bpi_cluster_key(session->front->cluster), user, strlen(user));
-    bpi_session_identity_set(session, identity);
     session->state = BPI_SERVER_READY;
     session->login_until_us = 0;
     if (session->queue->tag == BPI_BOLT_HELLO) {
@@ -166,7 +168,10 @@ static void on_login_done(struct bpi_login *login)
         logged_on(session, identity, login->expired);
     } else {
         bpi_identity_unref(identity);
-        if (login->status == BP_E_SERVER_LOST) {
+        if (login->status == BP_E_FULL) {
+            refuse_login(session, bp_error_neo4j_code(BP_E_FULL),
+                         "boltpool: too many log-ins are being checked; try again");
+        } else if (login->status == BP_E_SERVER_LOST) {
             session->phase = BPI_SESSION_CLOSING; /* as its server did */
         } else if (login->status == BP_E_SERVER_FAILURE) {
             log_refusal(session, login->failure->code);
@@ -183,18 +188,31 @@ static void on_login_done(struct bpi_login *login)
 
 /* ---- auth_type = file ---- */
 
+static void hash_start(struct bpi_session *session);
+
 static void on_hash_done(struct bpi_work *work)
 {
     struct bpi_session *session =
         (struct bpi_session *)(void *)((char *)work - offsetof(struct bpi_session, hash_work));
+    struct bpi_worker *worker = session->worker;
     bool good = bpi_hash_check_passed(session->hash_check);
+    char *user = good ? strdup(bpi_hash_check_user(session->hash_check)) : NULL;
     bpi_hash_check_free(session->hash_check);
     session->hash_check = NULL;
+    worker->hash_running--;
+    if (worker->hash_queue != NULL) {
+        struct bpi_session *next = worker->hash_queue;
+        worker->hash_queue = next->hash_next;
+        hash_start(next);
+    }
     if (session->phase == BPI_SESSION_GONE) {
+        free(user);
         bpi_session_free_if_gone(session);
         return;
     }
-    if (good) {
+    if (user != NULL) {
+        free(session->file_user);
+        session->file_user = user;
         logged_on(session, bpi_identity_ref(bpi_users_service(atomic_load(&session->front->users))),
                   false);
     } else {
@@ -211,18 +229,43 @@ static void run_hash(struct bpi_work *work)
     bpi_hash_check_run(session->hash_check);
 }
 
+/* Each takes some 50 ms of a helper thread, which TLS and DNS need too: so few at one time, in turn. */
+static void hash_start(struct bpi_session *session)
+{
+    struct bpi_worker *worker = session->worker;
+    if (worker->hash_running >= HASHES_MAX) {
+        struct bpi_session **last = &worker->hash_queue;
+        while (*last != NULL) {
+            last = &(*last)->hash_next;
+        }
+        session->hash_next = NULL;
+        *last = session;
+        return;
+    }
+    session->hash_work.run = run_hash;
+    session->hash_work.on_done = on_hash_done;
+    if (bpi_executor_uv.submit(&bpi_executor_uv, worker->loop, &session->hash_work) != 0) {
+        bpi_hash_check_free(session->hash_check);
+        session->hash_check = NULL;
+        if (session->phase == BPI_SESSION_GONE) {
+            bpi_session_free_if_gone(session);
+        } else {
+            refuse_login(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");
+        }
+        return;
+    }
+    worker->hash_running++;
+}
+
 static void check_by_file(struct bpi_session *session, const struct bpi_bolt_auth *auth)
 {
     struct bpi_users *users = atomic_load(&session->front->users);
     session->hash_check = bpi_users_check(users, auth);
-    session->hash_work.run = run_hash;
-    session->hash_work.on_done = on_hash_done;
-    if (session->hash_check == NULL ||
-        bpi_executor_uv.submit(&bpi_executor_uv, session->worker->loop, &session->hash_work) != 0) {
-        bpi_hash_check_free(session->hash_check);
-        session->hash_check = NULL;
+    if (session->hash_check == NULL) {
         refuse_login(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");
+        return;
     }
+    hash_start(session);
 }
 
 static void check_login(struct bpi_session *session, struct bpi_bolt_span token)
@@ -312,7 +355,9 @@ void bpi_session_hello(struct bpi_session *session, struct bpi_request *request)
         bpi_session_violate(session, "boltpool: a malformed HELLO");
         return;
     }
-    session->utc_patch = hello.patch_utc && bpi_bolt_has_patch(session->version);
+    struct bpi_cluster_face face;
+    bpi_cluster_face_get(session->front->cluster, &face);
+    session->utc_patch = hello.patch_utc && bpi_bolt_has_patch(session->version) && !face.no_utc;
     if (keep_hello(session, &hello) != 0) {
         session->phase = BPI_SESSION_CLOSING;
         return;

@@ -20,6 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The server takes no log-ins of this user for some seconds (after three wrong passwords, whoever sent them),
+ * or none at all for want of threads. */
+#define LOGIN_NOT_NOW                                                                              \
+    "boltpool: the server takes no log-in of this user at the moment (rate limit or overload); "   \
+    "try "                                                                                         \
+    "again"
+
 static void append(struct bpi_session *session, const void *data, size_t size)
 {
     bpi_session_wrote(session, bpi_buffer_append(bpi_session_out(session), data, size));
@@ -42,6 +49,8 @@ void bpi_session_lease_end(struct bpi_session *session)
         session->failed = false;
         session->commit_sent = false;
         session->reset_sent = false;
+        session->stopping = false;
+        session->rows_dropped = false;
         return;
     }
     session->link = NULL;
@@ -102,6 +111,47 @@ void bpi_session_evict(struct bpi_session *session, const char *code, const char
     answer_lost(session, code, text);
 }
 
+void bpi_session_stop(struct bpi_session *session, const char *text)
+{
+    char *copy = strdup(text);
+    if (session->reset_sent || session->link->login_due > 0 || copy == NULL ||
+        !bpi_client_state_may_reset(&session->link->state) ||
+        bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+        free(copy);
+        return; /* the next timer tries again, or a RESET is under way already */
+    }
+    free(session->doom_text);
+    session->doom_text = copy;
+    session->stopping = true;
+    session->reset_sent = true;
+    session->unanswered++;
+    bpi_link_flush(session->link);
+    /* The client may have stopped reading; what is left of its rows is of no use to it any more. */
+    bpi_link_resume(session->link);
+}
+
+/* One answer while stopping, RESET's own apart. True: it was dealt with. */
+static bool answer_stopped(struct bpi_session *session, const struct bpi_bolt_answer *answer)
+{
+    if (answer->tag == BPI_BOLT_SUCCESS) {
+        if (session->rows_dropped) {
+            /* It was done after all, and the client doesn't have its rows: it has to find out. */
+            session->phase = BPI_SESSION_CLOSING;
+            return true;
+        }
+        return false;
+    }
+    if (session->mid_record) {
+        session->phase = BPI_SESSION_CLOSING;
+    } else if (session->failed) {
+        bpi_session_ignore(session);
+    } else {
+        bpi_session_fail(session, BPI_CODE_TIMED_OUT, session->doom_text, false);
+    }
+    session->failed = true;
+    return true;
+}
+
 /* ---- what comes from the link ---- */
 
 static void on_ready(void *user)
@@ -112,6 +162,10 @@ static void on_ready(void *user)
 static void on_records(void *user, const uint8_t *framed, size_t size, bool whole)
 {
     struct bpi_session *session = user;
+    if (session->stopping) {
+        session->rows_dropped = true;
+        return;
+    }
     session->mid_record = !whole;
     append(session, framed, size);
     if (session->phase != BPI_SESSION_MESSAGES) {
@@ -120,8 +174,7 @@ static void on_records(void *user, const uint8_t *framed, size_t size, bool whol
     }
     session->active_us = bpi_session_now_us(session);
     bpi_conn_flush(session->conn);
-    if (!session->link_paused &&
-        bpi_conn_unsent(session->conn) > bpi_session_config(session)->client_buffer_bytes) {
+    if (!session->link_paused && bpi_conn_is_high(session->conn)) {
         session->link_paused = true;
         bpi_link_pause(session->link);
         bpi_session_timer_update(session);
@@ -188,9 +241,14 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
         session->phase = BPI_SESSION_CLOSING;
         return;
     }
+    bool told = session->stopping && session->failed && session->resets_count == 0;
     answer_resets(session);
     session->failed = false;
     bpi_session_lease_end(session);
+    if (told) {
+        session->state = BPI_SERVER_FAILED;
+        session->ahead = BPI_SERVER_FAILED;
+    }
 }
 
 /* What a summary means for the lease. */
@@ -249,6 +307,9 @@ static void on_summary(void *user,
     session->active_us = bpi_session_now_us(session);
     if (request == BPI_BOLT_RESET) {
         on_reset_answer(session, answer);
+    } else if (session->stopping && answer_stopped(session, answer)) {
+        bpi_session_pump(session);
+        return;
     } else {
         if (request == BPI_BOLT_ROUTE && answer->tag == BPI_BOLT_SUCCESS) {
             relay_route(session, answer);
@@ -278,16 +339,24 @@ static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
 {
     struct bpi_session *session = user;
     session->link = NULL;
-    /* Whether or not a request was written behind the log-in, it wasn't run. The link speaks the
-     * client's version, or one whose failures have the same form. */
-    if (answer->tag == BPI_BOLT_FAILURE) {
+    /* Whether or not requests were written behind the log-in, they weren't run. */
+    bool refused = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
+                   memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0;
+    if (refused &&
+        !bpi_bolt_text_is(answer->code, "Neo.ClientError.Security.AuthenticationRateLimit")) {
+        /* The link speaks the client's version, or one whose failures have the same form. */
         bpi_session_wrote(
             session, bpi_bolt_write_map(bpi_session_out(session), BPI_BOLT_FAILURE, answer->meta));
+        session->phase = BPI_SESSION_CLOSING;
+    } else if (session->unanswered > 0) {
+        answer_lost(session, bp_error_neo4j_code(BP_E_FULL), LOGIN_NOT_NOW);
     } else {
-        bpi_session_fail(session, bp_error_neo4j_code(BP_E_SERVER_LOST),
-                         "boltpool: the log-in was not answered", true);
+        bpi_session_fail(session, bp_error_neo4j_code(BP_E_FULL), LOGIN_NOT_NOW, true);
+        session->state = BPI_SERVER_FAILED;
+        if (session->queue != NULL) {
+            bpi_session_pop(session);
+        }
     }
-    session->phase = BPI_SESSION_CLOSING;
     bpi_session_pump(session);
 }
 

@@ -56,6 +56,7 @@ static void on_free(struct bpi_mail *mail)
     bpi_identity_unref(session->login_identity);
     free(session->doom_text);
     free(session->route_address);
+    free(session->file_user);
     DL_DELETE(worker->sessions, session);
     atomic_fetch_sub_explicit(&worker->sessions_count, 1, memory_order_relaxed);
     free(session);
@@ -95,11 +96,9 @@ static void let_go(struct bpi_session *session)
         session->wish.unwanted = true;
     }
     if (session->login_wait == BPI_WAIT_ON) {
-        session->login_wait =
-            session->login.check != NULL &&
-                    bpi_cluster_verify_cancel(session->front->cluster, &session->login)
-                ? BPI_WAIT_NONE
-                : BPI_WAIT_ABANDONED;
+        session->login_wait = bpi_cluster_verify_cancel(session->front->cluster, &session->login)
+                                  ? BPI_WAIT_NONE
+                                  : BPI_WAIT_ABANDONED;
     }
     if (session->face_waiter.on_known != NULL &&
         bpi_cluster_face_cancel(session->front->cluster, &session->face_waiter)) {
@@ -219,10 +218,8 @@ void bpi_session_fail_as(struct bpi_session *session, const struct bpi_server_fa
 
 void bpi_session_violate(struct bpi_session *session, const char *what)
 {
-    char peer[64];
-    bpi_log(BPI_LOG_INFO, "client",
-            "%s (client %" PRIu64 ") broke the protocol: %s; its connection is closed",
-            bpi_conn_peer(session->conn, peer, sizeof(peer)), session->id, what);
+    bpi_session_log(session, BPI_LOG_INFO, "broke the protocol: %s; its connection is closed",
+                    what);
     bpi_session_fail(session, "Neo.ClientError.Request.Invalid", what, false);
     session->phase = BPI_SESSION_CLOSING;
 }
@@ -244,6 +241,14 @@ void bpi_session_identity_set(struct bpi_session *session, struct bpi_identity *
 {
     bpi_identity_unref(session->identity);
     session->identity = identity;
+}
+
+const char *bpi_session_user(const struct bpi_session *session)
+{
+    if (session->file_user != NULL) {
+        return session->file_user;
+    }
+    return session->identity == NULL ? "" : bpi_identity_user(session->identity);
 }
 
 /* ---- what arrives ---- */
@@ -280,9 +285,10 @@ static int queue_request(struct bpi_session *session)
     return 0;
 }
 
-static bool too_much_queued(const struct bpi_session *session)
+bool bpi_session_has_enough(const struct bpi_session *session)
 {
-    return session->queue_count >= bpi_session_config(session)->max_pipelined_requests ||
+    return (session->conn != NULL && bpi_conn_is_high(session->conn)) ||
+           session->queue_count >= bpi_session_config(session)->max_pipelined_requests ||
            session->queue_bytes >= QUEUE_BYTES_MAX;
 }
 
@@ -292,7 +298,7 @@ static int read_requests(struct bpi_session *session)
     const struct bpi_cluster_config *config = bpi_session_config(session);
     struct bpi_buffer *in = bpi_conn_in(session->conn);
     while (session->phase == BPI_SESSION_MESSAGES && bpi_buffer_size(in) > 0) {
-        if (too_much_queued(session)) {
+        if (bpi_session_has_enough(session)) {
             if (!session->read_paused) {
                 session->read_paused = true;
                 bpi_conn_read_pause(session->conn);
@@ -353,7 +359,7 @@ static void read_and_pump(struct bpi_session *session)
             return;
         }
     } while (session->queue_count < before && bpi_buffer_size(bpi_conn_in(session->conn)) > 0);
-    if (session->read_paused && !too_much_queued(session)) {
+    if (session->read_paused && !bpi_session_has_enough(session)) {
         session->read_paused = false;
         bpi_conn_read_resume(session->conn);
     }
@@ -375,14 +381,11 @@ static void read_handshake(struct bpi_session *session)
     case BPI_HANDSHAKE_REFUSED:
         bpi_session_close_flushed(session);
         return;
-    case BPI_HANDSHAKE_BAD: {
-        char peer[64];
-        bpi_log(BPI_LOG_INFO, "client",
-                "%s is no Bolt client, or a confused one; its connection is closed",
-                bpi_conn_peer(session->conn, peer, sizeof(peer)));
+    case BPI_HANDSHAKE_BAD:
+        bpi_session_log(session, BPI_LOG_INFO,
+                        "is no Bolt client, or a confused one; its connection is closed");
         bpi_session_close(session);
         return;
-    }
     case BPI_HANDSHAKE_DONE:
         break;
     }
@@ -467,6 +470,9 @@ static void on_drain(struct bpi_conn *conn, void *user)
             bpi_link_resume(session->link);
         }
     }
+    if (session->phase == BPI_SESSION_MESSAGES) {
+        bpi_session_pump(session);
+    }
 }
 
 static void on_close(struct bpi_conn *conn, void *user, int error)
@@ -512,7 +518,8 @@ static bool is_idle_in_transaction(const struct bpi_session *session)
 static bool has_answer_due(const struct bpi_session *session)
 {
     return session->wish_wait == BPI_WAIT_ON || session->login_wait == BPI_WAIT_ON ||
-           session->unanswered > 0;
+           session->unanswered > 0 ||
+           (session->link != NULL && session->link->login_due > 0 && session->queue != NULL);
 }
 
 static bp_usec keep_alive_us(const struct bpi_session *session)
@@ -599,7 +606,7 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
     char text[256];
-    if (session->commit_sent) {
+    if (session->commit_sent || session->stopping) {
         return; /* its outcome is on the way */
     }
     if (config->idle_transaction_timeout_us != 0 && is_idle_in_transaction(session) &&
@@ -618,7 +625,11 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
         return;
     }
     bpi_session_log(session, BPI_LOG_INFO, "%s", text);
-    bpi_session_evict(session, "Neo.ClientError.Transaction.TransactionTimedOut", text);
+    if (session->lease_kind == BPI_LEASE_AUTO && !session->mode_read && session->unanswered > 0) {
+        bpi_session_stop(session, text);
+    } else {
+        bpi_session_evict(session, BPI_CODE_TIMED_OUT, text);
+    }
 }
 
 static void on_timer(struct bpi_timer *timer)
@@ -630,12 +641,10 @@ static void on_timer(struct bpi_timer *timer)
     if ((session->login_until_us != 0 && now_us >= session->login_until_us) ||
         (session->phase == BPI_SESSION_FACE_WAIT &&
          now_us >= session->accepted_us + config->connect_timeout_us)) {
-        char peer[64];
-        bpi_log(BPI_LOG_INFO, "client", "%s: %s; its connection is closed",
-                bpi_conn_peer(session->conn, peer, sizeof(peer)),
-                session->phase == BPI_SESSION_FACE_WAIT
-                    ? "no server could be asked for its versions within connect_timeout"
-                    : "no log-in within client_login_timeout");
+        bpi_session_log(session, BPI_LOG_INFO, "%s; its connection is closed",
+                        session->phase == BPI_SESSION_FACE_WAIT
+                            ? "no server could be asked for its versions within connect_timeout"
+                            : "no log-in within client_login_timeout");
         bpi_session_close(session);
         return;
     }

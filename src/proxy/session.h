@@ -113,7 +113,8 @@ struct bpi_session {
     struct bpi_request *queue;
     unsigned queue_count;
     size_t queue_bytes;
-    unsigned resets_count; /* RESETs in the queue */
+    unsigned resets_count;   /* RESETs in the queue */
+    uint8_t malformed_count; /* before the log-in */
     struct bpi_hello_kept *hello;
     struct bpi_identity *identity;
     uint64_t user_key;
@@ -123,6 +124,8 @@ struct bpi_session {
     struct bpi_identity *login_identity; /* being checked */
     struct bpi_work hash_work;           /* auth_type = file */
     struct bpi_hash_check *hash_check;
+    struct bpi_session *hash_next; /* in worker->hash_queue */
+    char *file_user;               /* auth_type = file: the client's own name; allocated */
 
     struct bpi_wish wish;
     enum bpi_session_wait wish_wait;
@@ -137,10 +140,12 @@ struct bpi_session {
     bool failed;
     bool commit_sent; /* COMMIT is unanswered */
     bool mode_read;
-    bool reset_sent;  /* the client's RESET was passed on */
-    bool link_dirty;  /* written, not flushed */
-    bool link_paused; /* the client reads too slowly */
-    bool mid_record;  /* a part of a record is out: nothing else may be written */
+    bool reset_sent;   /* a RESET was passed on */
+    bool stopping;     /* ... by us, see bpi_session_stop() */
+    bool rows_dropped; /* while stopping */
+    bool link_dirty;   /* written, not flushed */
+    bool link_paused;  /* the client reads too slowly */
+    bool mid_record;   /* a part of a record is out: nothing else may be written */
     bp_usec leased_us;
     bp_usec active_us; /* the last time that either side did something */
     bp_usec spoke_us;  /* the last time that something was written to the client */
@@ -158,7 +163,9 @@ struct bpi_worker {
     struct bpi_session *sessions;
     _Atomic unsigned sessions_count; /* read by the accepting loop to balance */
     bool draining;
-    struct bpi_buffer scratch; /* maps that are written anew */
+    struct bpi_buffer scratch;      /* maps that are written anew */
+    struct bpi_session *hash_queue; /* password checks that wait for a helper thread */
+    unsigned hash_running;
     struct bpi_log_limit queue_log;
     struct bpi_log_limit client_log;
     _Atomic uint64_t transactions;
@@ -206,6 +213,8 @@ void bpi_session_fail(struct bpi_session *session,
 void bpi_session_fail_as(struct bpi_session *session, const struct bpi_server_failure *failure);
 /* FAILURE Request.Invalid, then close: what a server does with a request that its state doesn't allow. */
 void bpi_session_violate(struct bpi_session *session, const char *what);
+/* Enough requests wait, or enough answers aren't read: no more is read from the client for now. */
+bool bpi_session_has_enough(const struct bpi_session *session);
 void bpi_session_pop(struct bpi_session *session);
 void bpi_session_timer_update(struct bpi_session *session);
 void bpi_session_free_if_gone(struct bpi_session *session);
@@ -224,7 +233,13 @@ void bpi_session_lease_end(struct bpi_session *session);
 /* Takes the link away: unanswered requests are told by a FAILURE (the first) and IGNORED, or the next
  * request is. The caller says that the outcome isn't unknown. */
 void bpi_session_evict(struct bpi_session *session, const char *code, const char *text);
+/* Stops an auto-commit that may write by a RESET, and lets its answers tell whether that came in time: if it
+ * did, the client is told `text` in place of them. */
+void bpi_session_stop(struct bpi_session *session, const char *text);
+#define BPI_CODE_TIMED_OUT "Neo.ClientError.Transaction.TransactionTimedOut"
 
+/* Who the client is, whatever account it works as; "" before the log-in. */
+const char *bpi_session_user(const struct bpi_session *session);
 /* login.c; each handles the request at the head of the queue. */
 void bpi_session_hello(struct bpi_session *session, struct bpi_request *request);
 void bpi_session_logon(struct bpi_session *session, struct bpi_request *request);

@@ -262,6 +262,11 @@ bool bpi_hash_check_passed(const struct bpi_hash_check *check)
     return check->passed;
 }
 
+const char *bpi_hash_check_user(const struct bpi_hash_check *check)
+{
+    return check->user.name;
+}
+
 void bpi_hash_check_free(struct bpi_hash_check *check)
 {
     if (check != NULL) {

@@ -31,6 +31,8 @@ struct bpi_hash_check *bpi_users_check(const struct bpi_users *users,
                                        const struct bpi_bolt_auth *auth);
 void bpi_hash_check_run(struct bpi_hash_check *check);
 bool bpi_hash_check_passed(const struct bpi_hash_check *check);
+/* The user of a check that passed. */
+const char *bpi_hash_check_user(const struct bpi_hash_check *check);
 void bpi_hash_check_free(struct bpi_hash_check *check);
 
 /* Writes the `scrypt$...` of a password with a fresh salt. Errors: BP_E_INTERNAL. */
