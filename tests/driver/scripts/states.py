@@ -90,7 +90,9 @@ MESSAGES: dict[str, Callable[[Talk], bytes]] = {
     "RUN cut short": lambda talk: RUN1[:-3],
 }
 
-# Messages that are new in a version; below it they are unknown tags and stay in the table as such.
+# Messages that are new in a version are unknown tags below it and stay in the table as such; but newer
+# servers take ROUTE on all versions, which nobody sends.
+MESSAGES_SINCE = {"ROUTE": (4, 3)}
 LOGIN_STATES = {"AUTHENTICATION": (5, 1), "LOGGED OFF": (5, 1)}
 
 
@@ -107,7 +109,8 @@ def script_of(state: str, name: str) -> Script:
         elif alive and state in LOGIN_STATES:
             talk.call(LOGON)  # no RESET here: it would close
 
-    return Script(f"{state} / {name}", act, since=LOGIN_STATES.get(state, (0, 0)), login=False)
+    since = max(LOGIN_STATES.get(state, (0, 0)), MESSAGES_SINCE.get(name, (0, 0)))
+    return Script(f"{state} / {name}", act, since=since, login=False)
 
 
 SCRIPTS.extend(script_of(state, name) for state in STATES for name in MESSAGES)

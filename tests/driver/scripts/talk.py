@@ -122,6 +122,8 @@ class Talk:
             except TimeoutError:
                 self.note("silence")
                 return False
+            if self.version < (4, 3) and isinstance(body, dict):
+                body.pop("hints", None)  # newer servers send it to all; its meaning begins with 4.3
             if records:
                 self.note(f"{len(records)} records {mask(records)}")
             self.note(name if body is None else f"{name} {failure(body) if name == 'FAILURE' else mask(body)}")
