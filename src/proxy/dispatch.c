@@ -398,10 +398,9 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
     return true;
 }
 
-/* Whether the client's RESET may go to the link. A COMMIT or ROLLBACK that waits behind unanswered work
- * doesn't hold it: the client wants that work stopped, and the server answers the COMMIT by IGNORED where
- * it isn't done. */
-static bool may_pass_reset(const struct bpi_session *session)
+/* A COMMIT or ROLLBACK that waits behind unanswered work doesn't hold a RESET: that work is to be stopped, and
+ * the server answers the COMMIT by IGNORED where it isn't done. */
+bool bpi_session_may_reset(const struct bpi_session *session)
 {
     const struct bpi_client_state *state = &session->link->state;
     if (session->reset_sent || session->link->login_due > 0) {
@@ -420,7 +419,7 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
         return true;
     }
     if (session->resets_count > 0) {
-        if (may_pass_reset(session)) {
+        if (bpi_session_may_reset(session)) {
             if (bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
                 bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
                                   "boltpool: out of memory");

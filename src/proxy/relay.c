@@ -60,6 +60,7 @@ void bpi_session_lease_end(struct bpi_session *session)
         /* The client's RESET came too late to stop anything: the link waits for its answer alone. */
         session->unanswered = 0;
         session->reset_sent = false;
+        session->stopping = false;
         bpi_link_clean(link);
     }
 }
@@ -111,23 +112,48 @@ void bpi_session_evict(struct bpi_session *session, const char *code, const char
     answer_lost(session, code, text);
 }
 
+static bool outcome_is_unknown(const struct bpi_session *session)
+{
+    if (session->lease_kind == BPI_LEASE_AUTO) {
+        return !session->mode_read && session->ahead == BPI_SERVER_AUTO_COMMIT && !session->failed;
+    }
+    return session->commit_sent && !session->mode_read;
+}
+
 void bpi_session_stop(struct bpi_session *session, const char *text)
 {
-    char *copy = strdup(text);
-    if (session->reset_sent || session->link->login_due > 0 || copy == NULL ||
-        !bpi_client_state_may_reset(&session->link->state) ||
-        bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
-        free(copy);
-        return; /* the next timer tries again, or a RESET is under way already */
-    }
     free(session->doom_text);
-    session->doom_text = copy;
+    session->doom_text = strdup(text);
     session->stopping = true;
+    session->stop_until_us =
+        bpi_session_now_us(session) + bpi_session_config(session)->reset_timeout_us;
+    if (session->doom_text == NULL ||
+        bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+        bpi_session_stop_end(session);
+        return;
+    }
     session->reset_sent = true;
     session->unanswered++;
     bpi_link_flush(session->link);
     /* The client may have stopped reading; what is left of its rows is of no use to it any more. */
     bpi_link_resume(session->link);
+}
+
+void bpi_session_stop_end(struct bpi_session *session)
+{
+    bool unknown = outcome_is_unknown(session);
+    struct bpi_link *link = session->link;
+    char *text = session->doom_text;
+    session->doom_text = NULL;
+    session->stopping = false;
+    session->link = NULL;
+    bpi_link_close(link);
+    if (unknown || text == NULL) {
+        session->phase = BPI_SESSION_CLOSING;
+    } else {
+        answer_lost(session, BPI_CODE_TIMED_OUT, text);
+    }
+    free(text);
 }
 
 /* One answer while stopping, RESET's own apart. True: it was dealt with. */
@@ -241,14 +267,21 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
         session->phase = BPI_SESSION_CLOSING;
         return;
     }
-    bool told = session->stopping && session->failed && session->resets_count == 0;
+    if (session->stopping && session->resets_count == 0) {
+        /* The RESET was ours, so the client is told of a failure, or will be at its next request. */
+        struct bpi_link *link = session->link;
+        session->link = NULL;
+        session->state = session->failed ? BPI_SERVER_FAILED : BPI_SERVER_READY;
+        session->doom_code = session->failed ? NULL : BPI_CODE_TIMED_OUT;
+        session->stopping = false;
+        session->reset_sent = false;
+        session->commit_sent = false;
+        bpi_link_clean(link);
+        return;
+    }
     answer_resets(session);
     session->failed = false;
     bpi_session_lease_end(session);
-    if (told) {
-        session->state = BPI_SERVER_FAILED;
-        session->ahead = BPI_SERVER_FAILED;
-    }
 }
 
 /* What a summary means for the lease. */
@@ -358,14 +391,6 @@ static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
         }
     }
     bpi_session_pump(session);
-}
-
-static bool outcome_is_unknown(const struct bpi_session *session)
-{
-    if (session->lease_kind == BPI_LEASE_AUTO) {
-        return !session->mode_read && session->ahead == BPI_SERVER_AUTO_COMMIT && !session->failed;
-    }
-    return session->commit_sent && !session->mode_read;
 }
 
 static void on_lost(void *user, int error)

@@ -515,6 +515,21 @@ static bool is_idle_in_transaction(const struct bpi_session *session)
            (session->unanswered == 0 || session->link_paused);
 }
 
+/* Work under way may be committed at any moment, unasked: what is said of it has to wait for the server. */
+static bool may_be_committed(const struct bpi_session *session)
+{
+    return session->commit_sent || (session->lease_kind == BPI_LEASE_AUTO && !session->mode_read &&
+                                    session->unanswered > 0);
+}
+
+/* Whether time-outs apply to the transaction: not while the server is at its COMMIT, whose outcome is on its
+ * way. */
+static bool is_timed(const struct bpi_session *session)
+{
+    return session->link != NULL && session->lease_kind != BPI_LEASE_SESSION &&
+           !session->stopping && (!may_be_committed(session) || bpi_session_may_reset(session));
+}
+
 static bool has_answer_due(const struct bpi_session *session)
 {
     return session->wish_wait == BPI_WAIT_ON || session->login_wait == BPI_WAIT_ON ||
@@ -549,13 +564,15 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
             earlier(&next_us, session->wish.waiter.arrived_us, config->queue_notify_after_us);
         }
     }
-    if (session->link != NULL && session->lease_kind != BPI_LEASE_SESSION) {
+    if (session->link != NULL && session->stopping) {
+        earlier(&next_us, session->stop_until_us, 1);
+    } else if (is_timed(session)) {
         earlier(&next_us, session->leased_us, config->transaction_timeout_us);
         if (is_idle_in_transaction(session)) {
             earlier(&next_us, session->active_us, config->idle_transaction_timeout_us);
         }
     }
-    if (has_answer_due(session) && session->version != 0) {
+    if (has_answer_due(session) && session->version != 0 && !session->mid_record) {
         earlier(&next_us, session->spoke_us, keep_alive_us(session));
     }
     return next_us;
@@ -606,8 +623,12 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
     char text[256];
-    if (session->commit_sent || session->stopping) {
-        return; /* its outcome is on the way */
+    if (session->stopping && now_us > session->stop_until_us) {
+        bpi_session_stop_end(session);
+        return;
+    }
+    if (!is_timed(session)) {
+        return;
     }
     if (config->idle_transaction_timeout_us != 0 && is_idle_in_transaction(session) &&
         now_us - session->active_us >= config->idle_transaction_timeout_us) {
@@ -625,7 +646,7 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
         return;
     }
     bpi_session_log(session, BPI_LOG_INFO, "%s", text);
-    if (session->lease_kind == BPI_LEASE_AUTO && !session->mode_read && session->unanswered > 0) {
+    if (may_be_committed(session) && !session->mid_record) {
         bpi_session_stop(session, text);
     } else {
         bpi_session_evict(session, BPI_CODE_TIMED_OUT, text);

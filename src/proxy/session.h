@@ -143,9 +143,10 @@ struct bpi_session {
     bool reset_sent;   /* a RESET was passed on */
     bool stopping;     /* ... by us, see bpi_session_stop() */
     bool rows_dropped; /* while stopping */
-    bool link_dirty;   /* written, not flushed */
-    bool link_paused;  /* the client reads too slowly */
-    bool mid_record;   /* a part of a record is out: nothing else may be written */
+    bp_usec stop_until_us;
+    bool link_dirty;  /* written, not flushed */
+    bool link_paused; /* the client reads too slowly */
+    bool mid_record;  /* a part of a record is out: nothing else may be written */
     bp_usec leased_us;
     bp_usec active_us; /* the last time that either side did something */
     bp_usec spoke_us;  /* the last time that something was written to the client */
@@ -233,9 +234,13 @@ void bpi_session_lease_end(struct bpi_session *session);
 /* Takes the link away: unanswered requests are told by a FAILURE (the first) and IGNORED, or the next
  * request is. The caller says that the outcome isn't unknown. */
 void bpi_session_evict(struct bpi_session *session, const char *code, const char *text);
-/* Stops an auto-commit that may write by a RESET, and lets its answers tell whether that came in time: if it
- * did, the client is told `text` in place of them. */
+/* Stops what may be committed meanwhile (an auto-commit, or work with its COMMIT right behind) by a RESET, and
+ * lets its answers tell whether that came in time: if it did, the client is told `text` in place of them. A
+ * server that doesn't answer within reset_timeout is given up (bpi_session_stop_end). */
 void bpi_session_stop(struct bpi_session *session, const char *text);
+void bpi_session_stop_end(struct bpi_session *session);
+/* Whether a RESET may go to the link that is held: not while the server is at a BEGIN, COMMIT or ROLLBACK. */
+bool bpi_session_may_reset(const struct bpi_session *session);
 #define BPI_CODE_TIMED_OUT "Neo.ClientError.Transaction.TransactionTimedOut"
 
 /* Who the client is, whatever account it works as; "" before the log-in. */
