@@ -551,12 +551,30 @@ static struct bpi_pool_link *longest_idle(const struct bpi_pool *pool)
     return pool->lists[BPI_POOL_IDLE] == NULL ? NULL : pool->lists[BPI_POOL_IDLE]->prev;
 }
 
+/* Links that are being opened for checks. */
+static unsigned checks_opening(const struct bpi_pool *pool)
+{
+    unsigned count = 0;
+    const struct bpi_pool_link *link;
+    DL_FOREACH(pool->lists[BPI_POOL_OPENING], link)
+    {
+        count += link->sponsor != NULL && link->sponsor->is_check;
+    }
+    return count;
+}
+
 static struct bpi_pool_action decide_checks(struct bpi_pool *pool, struct scan *scan)
 {
     struct bpi_pool_waiter *waiter;
     unsigned looked = 0;
+    unsigned busy = checks_opening(pool);
+    unsigned busy_max = pool->limits.links_max / BPI_POOL_CHECKS_PART;
     DL_FOREACH(pool->checks, waiter)
     {
+        busy += waiter->evicted != NULL;
+        if (busy >= (busy_max == 0 ? 1 : busy_max) && waiter->evicted == NULL) {
+            break;
+        }
         if (!scan_has_endpoint(scan, waiter)) {
             continue;
         }

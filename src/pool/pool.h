@@ -49,7 +49,10 @@
  * fit costs the oldest waiter little; doubled, two identities that alternate wait noticeably. */
 #define BPI_POOL_FIT_WAIT_US ((bp_usec)5000)
 /* Waiters looked at for an exact fit: bounds the work at each release. */
-#define BPI_POOL_FIT_WINDOW     64
+#define BPI_POOL_FIT_WINDOW 64
+/* Checks may take one place in so many (but always one) at a time: a flood of wrong passwords leaves the rest to
+ * those who are logged on. */
+#define BPI_POOL_CHECKS_PART    4
 #define BPI_POOL_ENDPOINTS_MAX  64
 #define BPI_POOL_LOOPS_MAX      64 /* bits of kicked_loops */
 #define BPI_POOL_IDENTITY_BYTES 16
