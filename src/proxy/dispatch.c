@@ -450,8 +450,8 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
         return session->unanswered == 0;
     }
     if (session->ahead == BPI_SERVER_READY) {
-        if (request->tag == BPI_BOLT_LOGOFF) {
-            drop_link(session);
+        if (request->tag == BPI_BOLT_LOGOFF || session->worker->draining) {
+            drop_link(session); /* new work is refused without one */
             return true;
         }
         if (request->tag == BPI_BOLT_TELEMETRY && bpi_bolt_has_telemetry(session->version)) {
