@@ -59,6 +59,8 @@ def async_parallel(env: Env) -> Any:
 @scenario
 def cancel_running(env: Env) -> Any:
     """A cancelled task drops its connection in mid-query; new work must succeed at once."""
+    if env.server_major < 5:
+        return "not on this server"  # its running queries do not notice that their client is gone
     async def work(driver: neo4j.AsyncDriver) -> Any:
         async def forever(explicit: bool) -> None:
             async with driver.session(database="neo4j") as session:
