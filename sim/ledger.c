@@ -35,7 +35,7 @@ void bpi_sim_ledger_done(struct bpi_sim_ledger *ledger)
     HASH_ITER(hh, ledger->entries, entry, next)
     {
         HASH_DEL(ledger->entries, entry);
-        free(entry);
+        free(entry); /* NOLINT(clang-analyzer-unix.Malloc): HASH_ITER has taken `next` before */
     }
     *ledger = (struct bpi_sim_ledger){0};
 }

@@ -46,13 +46,18 @@ static bool slice_in(struct slice slice, const char *const *words, size_t count)
     return false;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static struct slice slice_trim(struct slice slice)
 {
-    while (slice.size > 0 && isspace((unsigned char)slice.data[0])) {
+    while (slice.size > 0 && is_blank(slice.data[0])) {
         slice.data++;
         slice.size--;
     }
-    while (slice.size > 0 && isspace((unsigned char)slice.data[slice.size - 1])) {
+    while (slice.size > 0 && is_blank(slice.data[slice.size - 1])) {
         slice.size--;
     }
     return slice;

@@ -27,7 +27,8 @@ extern "C" {
     X(UTF8, -10008, 0, "Neo.ClientError.Request.Invalid", "a string that is not UTF-8")            \
     X(HANDSHAKE, -10009, 0, "Neo.ClientError.Request.Invalid", "no Bolt handshake")                \
     X(VERSION, -10010, 0, "Neo.ClientError.Request.Invalid", "no Bolt version in common")          \
-    X(UNEXPECTED, -10011, 0, "Neo.ClientError.Request.Invalid", "a message that nothing asked for") \
+    X(UNEXPECTED, -10011, 0, "Neo.ClientError.Request.Invalid",                                    \
+      "a message that nothing asked for")                                                          \
     X(TLS, -10012, 0, "Neo.ClientError.Request.Invalid", "the TLS handshake failed")               \
     X(SERVER_FAILURE, -11000, 0, "Neo.DatabaseError.General.UnknownError",                         \
       "the server answered FAILURE")                                                               \
@@ -44,7 +45,7 @@ extern "C" {
     X(INTERNAL, -14001, 0, "Neo.DatabaseError.General.UnknownError", "a mistake in boltpool")
 
 enum bp_error {
-#define BP_ERROR_ENUM(name, number, retryable, code, text) BP_E_##name = number,
+#define BP_ERROR_ENUM(name, number, retryable, code, text) BP_E_##name = (number),
     BP_ERRORS(BP_ERROR_ENUM)
 #undef BP_ERROR_ENUM
 };

@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-    #define BP_API        __attribute__((visibility("default")))
-    #define BP_MUST_CHECK __attribute__((warn_unused_result))
+    #define BP_API          __attribute__((visibility("default")))
+    #define BP_MUST_CHECK   __attribute__((warn_unused_result))
     #define BP_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
     #define BP_API

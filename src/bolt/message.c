@@ -529,7 +529,8 @@ int bpi_bolt_hello_read(struct bpi_bolt_span extra, struct bpi_bolt_hello *ret_h
     }
     if (error == 0 && values[HELLO_BOLT_AGENT].data != NULL &&
         value_container(values[HELLO_BOLT_AGENT], BPI_PACK_MAP, &hello.bolt_agent, &count) != 0) {
-        hello.bolt_agent = (struct bpi_bolt_span){0}; /* before 5.3 it is just another unknown key */
+        hello.bolt_agent =
+            (struct bpi_bolt_span){0}; /* before 5.3 it is just another unknown key */
     }
     struct bpi_bolt_span routing = {0};
     if (error == 0 && values[HELLO_ROUTING].data != NULL) {

@@ -163,6 +163,7 @@ static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
             bpi_pool_decide(&cluster->pool, bpi_loop_index(loop), now_us);
         unsigned link_loop = action.link != NULL ? action.link->loop : 0;
         if (action.kind == BPI_POOL_GRANT) {
+            BP_ASSERT(action.link != NULL && action.waiter != NULL);
             struct bpi_cluster_stats *stats = cluster->stats;
             stats->granted[action.link->class_]++;
             stats->logins_swapped += action.login;
@@ -192,6 +193,7 @@ static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
             break;
         case BPI_POOL_CLOSE: {
             struct bpi_link *link = (struct bpi_link *)(void *)action.link;
+            BP_ASSERT(link != NULL);
             if (link_loop == bpi_loop_index(loop)) {
                 bpi_link_say_goodbye(link);
             } else {

@@ -124,7 +124,9 @@ static uint16_t port_of(int fd)
     if (address.ss_family == AF_INET6) {
         return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
     }
-    return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+    struct sockaddr_in plain;
+    memcpy(&plain, &address, sizeof(plain));
+    return ntohs(plain.sin_port);
 }
 
 /* Errors: libuv's; of a name with several addresses, the last one's. */

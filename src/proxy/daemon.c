@@ -421,7 +421,7 @@ void bpi_daemon_free(struct bpi_daemon *daemon)
         }
         run_round(daemon, NULL);
     } else {
-        for (unsigned i = 0; i < daemon->fronts_count; i++) {
+        for (unsigned i = 0; daemon->fronts != NULL && i < daemon->fronts_count; i++) {
             if (daemon->fronts[i].listener != NULL) {
                 bpi_listener_close(daemon->fronts[i].listener);
             }

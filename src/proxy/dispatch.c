@@ -106,8 +106,10 @@ static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
     char lower[64];
     size_t size = name.size < sizeof(lower) ? name.size : sizeof(lower); /* Neo4j allows 63 bytes */
     for (size_t i = 0; i < size; i++) {
-        lower[i] =
-            name.data[i] >= 'A' && name.data[i] <= 'Z' ? (char)(name.data[i] + 32) : name.data[i];
+        lower[i] = name.data[i];
+        if (lower[i] >= 'A' && lower[i] <= 'Z') {
+            lower[i] = (char)(lower[i] + ('a' - 'A'));
+        }
     }
     return bpi_identity_hash(key, lower, size);
 }
@@ -411,6 +413,70 @@ bool bpi_session_may_reset(const struct bpi_session *session)
            oldest == BPI_BOLT_DISCARD;
 }
 
+static void answer_telemetry(struct bpi_session *session, const struct bpi_bolt_request *read)
+{
+    if (read->api >= 0 && read->api <= 3) {
+        bpi_session_succeed(session);
+    } else {
+        bpi_session_fail(session, "Neo.ClientError.Request.Invalid",
+                         "boltpool: TELEMETRY of an unknown API", false);
+        if (session->link != NULL) {
+            drop_link(session);
+        }
+        session->state = BPI_SERVER_FAILED;
+    }
+    bpi_session_pop(session);
+}
+
+/* The client's RESET goes to the link, once it may. */
+static void pass_reset(struct bpi_session *session)
+{
+    if (!bpi_session_may_reset(session)) {
+        return;
+    }
+    if (bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+        bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");
+        return;
+    }
+    session->unanswered++;
+    session->reset_sent = true;
+    session->link_dirty = true;
+}
+
+/* Whether the meaning of the next request depends on an answer that is still due, or the link takes no more
+ * for now. */
+static bool has_to_wait(const struct bpi_session *session)
+{
+    return session->ending || session->reset_sent || session->mid_record || session->failed ||
+           session->link->state.pending_count >= LINK_PENDING_MAX ||
+           bpi_link_unsent(session->link) > LINK_UNSENT_MAX;
+}
+
+/* A request that is possible in this state, or is none: answered here once all before it are. */
+static bool judge_held(struct bpi_session *session, struct bpi_request *request)
+{
+    enum bpi_server_verdict verdict =
+        bpi_server_judge(session->ahead, session->version, request->tag);
+    if (verdict == BPI_SERVER_ACCEPT) {
+        return pass_on(session, request);
+    }
+    if (session->unanswered > 0) {
+        return false;
+    }
+    if (verdict == BPI_SERVER_IGNORE) {
+        bpi_session_ignore(session);
+        bpi_session_pop(session);
+    } else if (verdict == BPI_SERVER_CLOSE) {
+        session->phase = BPI_SESSION_CLOSING;
+    } else {
+        char text[160];
+        snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
+                 bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->ahead));
+        bpi_session_violate(session, text);
+    }
+    return true;
+}
+
 /* With a link. False: the head of the queue has to wait. */
 static bool pump_held(struct bpi_session *session, struct bpi_request *request)
 {
@@ -419,35 +485,19 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
         return true;
     }
     if (session->resets_count > 0) {
-        if (bpi_session_may_reset(session)) {
-            if (bpi_link_send(session->link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
-                bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
-                                  "boltpool: out of memory");
-                return true;
-            }
-            session->unanswered++;
-            session->reset_sent = true;
-            session->link_dirty = true;
-        }
-        return false;
+        pass_reset(session);
+        return session->link == NULL;
     }
-    if (session->ending || session->reset_sent || session->mid_record ||
-        session->link->state.pending_count >= LINK_PENDING_MAX ||
-        bpi_link_unsent(session->link) > LINK_UNSENT_MAX) {
+    if (has_to_wait(session)) {
         return false;
-    }
-    if (session->failed) {
-        /* Transaction mode: the link is given back as soon as the rest is answered. */
-        if (session->unanswered > 0 || session->ahead != BPI_SERVER_FAILED) {
-            return false;
-        }
     }
     if (request->error != 0) {
-        if (session->unanswered == 0) {
-            drop_link(session);
-            answer_malformed(session, request);
+        if (session->unanswered > 0) {
+            return false;
         }
-        return session->unanswered == 0;
+        drop_link(session);
+        answer_malformed(session, request);
+        return true;
     }
     if (session->ahead == BPI_SERVER_READY) {
         if (request->tag == BPI_BOLT_LOGOFF || session->worker->draining) {
@@ -455,50 +505,14 @@ static bool pump_held(struct bpi_session *session, struct bpi_request *request)
             return true;
         }
         if (request->tag == BPI_BOLT_TELEMETRY && bpi_bolt_has_telemetry(session->version)) {
-            bpi_session_succeed(session);
-            bpi_session_pop(session);
+            answer_telemetry(session, &request->read);
             return true;
         }
     }
-    switch (bpi_server_judge(session->ahead, session->version, request->tag)) {
-    case BPI_SERVER_ACCEPT:
-        return pass_on(session, request);
-    case BPI_SERVER_IGNORE:
-        bpi_session_ignore(session);
-        bpi_session_pop(session);
-        return true;
-    case BPI_SERVER_FAIL_CLOSE:
-        if (session->unanswered == 0) {
-            char text[160];
-            snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
-                     bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->ahead));
-            bpi_session_violate(session, text);
-            return true;
-        }
-        return false;
-    case BPI_SERVER_CLOSE:
-        if (session->unanswered == 0) {
-            session->phase = BPI_SESSION_CLOSING;
-            return true;
-        }
-        return false;
-    }
-    return false;
+    return judge_held(session, request);
 }
 
 /* ---- without a link ---- */
-
-static void answer_telemetry(struct bpi_session *session, const struct bpi_bolt_request *read)
-{
-    if (read->api >= 0 && read->api <= 3) {
-        bpi_session_succeed(session);
-    } else {
-        bpi_session_fail(session, "Neo.ClientError.Request.Invalid",
-                         "boltpool: TELEMETRY of an unknown API", false);
-        session->state = BPI_SERVER_FAILED;
-    }
-    bpi_session_pop(session);
-}
 
 static void accept_free(struct bpi_session *session, struct bpi_request *request)
 {

@@ -49,22 +49,13 @@ struct bpi_hash_check {
 
 static bool parse_hex(const char *text, uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        unsigned value;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 ||
-            sscanf(text + 2 * i, "%2x", &value) != 1) {
-            return false;
-        }
-        bytes[i] = (uint8_t)value;
-    }
-    return text[2 * size] == '\0';
+    size_t got = 0;
+    return OPENSSL_hexstr2buf_ex(bytes, size, &got, text, '\0') == 1 && got == size;
 }
 
-static void write_hex(const uint8_t *bytes, size_t size, char *text)
+static bool write_hex(const uint8_t *bytes, size_t size, char *text)
 {
-    for (size_t i = 0; i < size; i++) {
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    }
+    return OPENSSL_buf2hexstr_ex(text, 2 * size + 1, NULL, bytes, size, '\0') == 1;
 }
 
 static int
@@ -77,6 +68,26 @@ scrypt(const char *password, size_t password_size, const struct user *user, uint
                : BP_E_INTERNAL;
 }
 
+/* The next part of "a$b$c", ended by a zero in place; NULL behind the last. */
+static char *next_part(char **rest)
+{
+    return strsep(rest, "$");
+}
+
+static bool parse_cost(const char *text, unsigned *ret_cost)
+{
+    char *end;
+    if (text == NULL || *text < '0' || *text > '9') {
+        return false;
+    }
+    unsigned long cost = strtoul(text, &end, 10);
+    if (*end != '\0' || cost > 1000) {
+        return false;
+    }
+    *ret_cost = (unsigned)cost;
+    return true;
+}
+
 /* Reads "name:scrypt$..."; returns NULL, or what is wrong. */
 static const char *parse_line(char *line, struct user *ret_user)
 {
@@ -85,10 +96,14 @@ static const char *parse_line(char *line, struct user *ret_user)
         return "no `name:hash`";
     }
     *colon = '\0';
-    char salt[2 * SALT_BYTES + 2];
-    char hash[2 * HASH_BYTES + 2];
-    if (sscanf(colon + 1, "scrypt$%2u$%2u$%2u$%33[0-9a-f]$%65[0-9a-f]", &ret_user->log2n,
-               &ret_user->r, &ret_user->p, salt, hash) != 5 ||
+    char *rest = colon + 1;
+    const char *kind = next_part(&rest);
+    bool costs = parse_cost(next_part(&rest), &ret_user->log2n) &&
+                 parse_cost(next_part(&rest), &ret_user->r) &&
+                 parse_cost(next_part(&rest), &ret_user->p);
+    const char *salt = next_part(&rest);
+    const char *hash = next_part(&rest);
+    if (strcmp(kind, "scrypt") != 0 || !costs || salt == NULL || hash == NULL || rest != NULL ||
         !parse_hex(salt, ret_user->salt, SALT_BYTES) ||
         !parse_hex(hash, ret_user->hash, HASH_BYTES)) {
         return "the hash is none that `boltpool hash-password` made";
@@ -284,8 +299,9 @@ int bpi_users_hash(const char *password, char *text, size_t size)
         scrypt(password, strlen(password), &user, user.hash) != 0) {
         return BP_E_INTERNAL;
     }
-    write_hex(user.salt, SALT_BYTES, salt);
-    write_hex(user.hash, HASH_BYTES, hash);
+    if (!write_hex(user.salt, SALT_BYTES, salt) || !write_hex(user.hash, HASH_BYTES, hash)) {
+        return BP_E_INTERNAL;
+    }
     snprintf(text, size, "scrypt$%u$%u$%u$%s$%s", user.log2n, user.r, user.p, salt, hash);
     return 0;
 }
