@@ -247,7 +247,14 @@ static void relay_route(struct bpi_session *session, const struct bpi_bolt_answe
 static void answer_resets(struct bpi_session *session)
 {
     while (session->resets_count > 0) {
-        bool last = session->queue->is_reset && session->resets_count == 1;
+        const struct bpi_request *request = session->queue;
+        bool last = request->is_reset && session->resets_count == 1;
+        if (bpi_server_judge(BPI_SERVER_FAILED, session->version, request->tag) ==
+            BPI_SERVER_CLOSE) {
+            /* A GOODBYE, or what servers don't know: no RESET comes behind it. */
+            session->phase = BPI_SESSION_CLOSING;
+            return;
+        }
         if (last) {
             bpi_session_succeed(session);
         } else {

@@ -262,6 +262,13 @@ static void goodbye_ends_a_stream_and_a_wait(void **state)
         wire_send(&other, HANG "; PULL; GOODBYE");
         assert_string_equal(told(&other, 1), "EOF");
         wire_close(&other);
+        /* With a RESET behind it, which stops what GOODBYE waits for. */
+        client_open(&other, &house, house_versions[v]);
+        wire_send(&other, "BEGIN; " HANG "; PULL; COMMIT; GOODBYE; RESET; RUN; PULL; RESET");
+        const char *text = told(&other, 9);
+        assert_string_equal(text + strlen(text) - 3, "EOF");
+        assert_null(strstr(strchr(text, ' '), "SUCCESS"));
+        wire_close(&other);
     }
     house_close(&house);
 }
