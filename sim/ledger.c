@@ -30,12 +30,11 @@ struct bpi_sim_ledger_entry {
 
 void bpi_sim_ledger_done(struct bpi_sim_ledger *ledger)
 {
-    struct bpi_sim_ledger_entry *entry;
-    struct bpi_sim_ledger_entry *next;
-    HASH_ITER(hh, ledger->entries, entry, next)
-    {
+    while (ledger->entries != NULL) {
+        struct bpi_sim_ledger_entry *entry = ledger->entries;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): HASH_DEL has moved the head on before it is freed */
         HASH_DEL(ledger->entries, entry);
-        free(entry); /* NOLINT(clang-analyzer-unix.Malloc): HASH_ITER has taken `next` before */
+        free(entry);
     }
     *ledger = (struct bpi_sim_ledger){0};
 }

@@ -4,6 +4,7 @@
 #include <boltpool/error.h>
 #include <boltpool/version.h>
 
+#include "base/assert.h"
 #include "bolt/message.h"
 #include "cli/load_types.h"
 #include "net/conn.h"
@@ -44,7 +45,8 @@ static int hello_write(struct bpi_load_client *client,
     const struct bpi_url *url = &client->worker->load->options.urls[client->url_index];
     bool token = !bpi_bolt_has_logon(client->version);
     bool bolt_agent = bpi_bolt_has_bolt_agent(client->version);
-    size_t token_pairs = user == NULL || *user == '\0' ? 1 : 3;
+    BP_ASSERT(user != NULL && url != NULL);
+    size_t token_pairs = *user == '\0' ? 1 : 3;
     bpi_pack_map(writer, 1 + (size_t)bolt_agent + (size_t)url->routing + (token ? token_pairs : 0));
     bpi_pack_text(writer, "user_agent");
     bpi_pack_text(writer, AGENT);

@@ -286,7 +286,8 @@ int bpi_daemon_new(struct bpi_config *config,
     atomic_init(&daemon->next_id, 1);
     daemon->fronts = calloc(config->clusters_count, sizeof(*daemon->fronts));
     if (daemon->fronts == NULL) {
-        goto fail;
+        free(daemon);
+        return error;
     }
     while (daemon->loops_count < loops) {
         unsigned i = daemon->loops_count;
@@ -421,7 +422,7 @@ void bpi_daemon_free(struct bpi_daemon *daemon)
         }
         run_round(daemon, NULL);
     } else {
-        for (unsigned i = 0; daemon->fronts != NULL && i < daemon->fronts_count; i++) {
+        for (unsigned i = 0; i < daemon->fronts_count; i++) {
             if (daemon->fronts[i].listener != NULL) {
                 bpi_listener_close(daemon->fronts[i].listener);
             }
@@ -442,7 +443,7 @@ void bpi_daemon_free(struct bpi_daemon *daemon)
         bpi_loop_free(daemon->loops[i]);
         bpi_buffer_done(&daemon->workers[i].scratch);
     }
-    for (unsigned i = 0; i < daemon->fronts_count; i++) {
+    for (unsigned i = 0; daemon->fronts != NULL && i < daemon->fronts_count; i++) {
         bpi_cluster_free(daemon->fronts[i].cluster);
         bpi_tls_context_unref(atomic_load(&daemon->fronts[i].tls));
         bpi_users_free(atomic_load(&daemon->fronts[i].users));
