@@ -23,7 +23,7 @@ from scripts import flow, framing, handshake, login, states  # noqa: F401  (they
 from scripts.deviations import permitted
 from scripts.talk import SCRIPTS, Script, Talk
 
-SHORT: dict[str, list[Version]] = {V5: [(5, 0), (5, 4), (5, 8)], V2026: [(6, 1)], V44: [(4, 4)]}
+SHORT: dict[str, list[Version]] = {V5: [(5, 0), (5, 8)], V2026: [(6, 1)], V44: [(4, 4)]}
 LONG: dict[str, list[Version]] = {
     V5: [(4, 2), (4, 3), (4, 4), (5, 0), (5, 1), (5, 2), (5, 3), (5, 4), (5, 6), (5, 7), (5, 8)],
     V2026: [(4, 4), (5, 4), (5, 8), (6, 0), (6, 1)],

@@ -29,6 +29,8 @@ DEVIATIONS: list[tuple[str, str, str]] = [
     (r" (4\.\d|5\.0) HELLO ", rf"^({INVALID}|closed)$", "HELLO is judged as the newer servers judge it"),
     (r" (4\.\d|5\.\d) HELLO (classifications|categories|severity).* null", r"^SUCCESS ", "a key of later versions is nothing to 5.0"),
     (r"^4\S+ 4\.\d LOGON with credentials are bytes", rf"^{INVALID}\nclosed$", "says why before it closes"),
+    (r"RESET of a running query", r"^((SUCCESS [^\n]*|IGNORED)\n(IGNORED|FAILURE [^\n]*Transaction\.Terminated'[^\n]*)\nSUCCESS \{\}\n"
+     r"SUCCESS [^\n]*\n1 records [^\n]*\nSUCCESS [^\n]*(\n|$)){2}$", "a stopped statement is IGNORED or Terminated, whichever comes first"),
     (r"4\.2 HELLO .*patch", r"^SUCCESS ", "patches begin with 4.3"),
     (r" 4\.\d NEGOTIATION / RESET", r"^closed$", "as 4.4"),
     (r"AUTHENTICATION / HELLO|LOGGED OFF / HELLO", rf"^{INVALID}(\nclosed)?$", "the servers' own words name a bug of theirs"),
