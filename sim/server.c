@@ -5,6 +5,7 @@
  */
 #include "sim/server.h"
 
+#include "base/container.h"
 #include <boltpool/error.h>
 
 #include "net/listener.h"
@@ -29,7 +30,7 @@ struct call {
 
 static void call_deliver(struct bpi_mail *mail)
 {
-    struct call *call = (struct call *)(void *)((char *)mail - offsetof(struct call, mail));
+    struct call *call = BPI_CONTAINER(mail, struct call, mail);
     struct bpi_sim *sim = call->sim;
     int result = call->run(sim, call->argument);
     pthread_mutex_lock(&sim->mutex);

@@ -1,6 +1,7 @@
 /* See session.h: from bytes to messages, from messages to the functions that answer them. */
 #include "sim/session.h"
 
+#include "base/container.h"
 #include <boltpool/error.h>
 
 #include "net/conn.h"
@@ -21,8 +22,7 @@
 
 static struct bpi_sim_session *session_of(struct bpi_mail *mail)
 {
-    return (struct bpi_sim_session *)(void *)((char *)mail -
-                                              offsetof(struct bpi_sim_session, free_mail));
+    return BPI_CONTAINER(mail, struct bpi_sim_session, free_mail);
 }
 
 /* Closing */
@@ -230,16 +230,14 @@ static void work_end(struct bpi_sim_session *session)
 
 static void on_work(struct bpi_timer *timer)
 {
-    work_end((struct bpi_sim_session *)(void *)((char *)timer -
-                                                offsetof(struct bpi_sim_session, work_timer)));
+    work_end(BPI_CONTAINER(timer, struct bpi_sim_session, work_timer));
 }
 
 static void on_keep_alive(struct bpi_timer *timer)
 {
     static const uint8_t noop[2] = {0, 0};
     struct bpi_sim_session *session =
-        (struct bpi_sim_session *)(void *)((char *)timer -
-                                           offsetof(struct bpi_sim_session, keep_alive_timer));
+        BPI_CONTAINER(timer, struct bpi_sim_session, keep_alive_timer);
     struct bpi_sim *sim = session->sim;
     bpi_timer_set(sim->loop, timer, bpi_loop_now_us(sim->loop) + sim->keep_alive_us);
     if (sim->faults.freeze) {
@@ -255,9 +253,7 @@ static void on_keep_alive(struct bpi_timer *timer)
 
 static void on_login_time(struct bpi_timer *timer)
 {
-    struct bpi_sim_session *session =
-        (struct bpi_sim_session *)(void *)((char *)timer -
-                                           offsetof(struct bpi_sim_session, login_timer));
+    struct bpi_sim_session *session = BPI_CONTAINER(timer, struct bpi_sim_session, login_timer);
     bpi_sim_session_close(session, false);
 }
 

@@ -8,6 +8,7 @@
 #include <boltpool/error.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "cli/load_types.h"
 #include "net/tls.h"
 
@@ -110,27 +111,22 @@ static void worker_end(struct bpi_load_worker *worker)
 
 static void on_end_time(struct bpi_timer *timer)
 {
-    worker_end((struct bpi_load_worker *)(void *)((char *)timer -
-                                                  offsetof(struct bpi_load_worker, end_timer)));
+    worker_end(BPI_CONTAINER(timer, struct bpi_load_worker, end_timer));
 }
 
 static void on_grace_time(struct bpi_timer *timer)
 {
-    clients_abort(
-        (struct bpi_load_worker *)(void *)((char *)timer -
-                                           offsetof(struct bpi_load_worker, grace_timer)));
+    clients_abort(BPI_CONTAINER(timer, struct bpi_load_worker, grace_timer));
 }
 
 static void stop_deliver(struct bpi_mail *mail)
 {
-    worker_end((struct bpi_load_worker *)(void *)((char *)mail -
-                                                  offsetof(struct bpi_load_worker, stop_mail)));
+    worker_end(BPI_CONTAINER(mail, struct bpi_load_worker, stop_mail));
 }
 
 static void abort_deliver(struct bpi_mail *mail)
 {
-    clients_abort((struct bpi_load_worker *)(void *)((char *)mail -
-                                                     offsetof(struct bpi_load_worker, abort_mail)));
+    clients_abort(BPI_CONTAINER(mail, struct bpi_load_worker, abort_mail));
 }
 
 static void on_client_time(struct bpi_timer *timer)
@@ -141,9 +137,7 @@ static void on_client_time(struct bpi_timer *timer)
 
 static void start_deliver(struct bpi_mail *mail)
 {
-    struct bpi_load_worker *worker =
-        (struct bpi_load_worker *)(void *)((char *)mail -
-                                           offsetof(struct bpi_load_worker, start_mail));
+    struct bpi_load_worker *worker = BPI_CONTAINER(mail, struct bpi_load_worker, start_mail);
     if (worker->load->end_us != 0) {
         bpi_timer_set(worker->loop, &worker->end_timer, worker->load->end_us);
     }

@@ -2,6 +2,7 @@
 #include "engine/cluster.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "engine/cluster_internal.h"
 #include "engine/config.h"
@@ -70,8 +71,7 @@ static void deliver(struct bpi_wish *wish)
 
 static void on_wish_mail(struct bpi_mail *mail)
 {
-    struct bpi_wish *wish =
-        (struct bpi_wish *)(void *)((char *)mail - offsetof(struct bpi_wish, mail));
+    struct bpi_wish *wish = BPI_CONTAINER(mail, struct bpi_wish, mail);
     struct bpi_link *link = wish->link;
     if (link != NULL) {
         bpi_link_arrive(link, wish->loop);
@@ -89,8 +89,7 @@ static void send_away(struct bpi_link *link, struct bpi_wish *wish)
 
 static void on_send_away_mail(struct bpi_mail *mail)
 {
-    struct bpi_link *link =
-        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail));
+    struct bpi_link *link = BPI_CONTAINER(mail, struct bpi_link, mail);
     struct bpi_wish *wish = link->bound_for;
     link->bound_for = NULL;
     if (wish->loop == link->loop) {
@@ -102,8 +101,7 @@ static void on_send_away_mail(struct bpi_mail *mail)
 
 static void on_goodbye_mail(struct bpi_mail *mail)
 {
-    struct bpi_link *link =
-        (struct bpi_link *)(void *)((char *)mail - offsetof(struct bpi_link, mail));
+    struct bpi_link *link = BPI_CONTAINER(mail, struct bpi_link, mail);
     if (!atomic_load(&link->cluster->aborted)) {
         bpi_link_say_goodbye(link);
     }
@@ -217,25 +215,21 @@ static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
 
 static void on_run(struct bpi_mail *mail)
 {
-    struct bpi_cluster_loop *own =
-        (struct bpi_cluster_loop *)(void *)((char *)mail - offsetof(struct bpi_cluster_loop, run));
+    struct bpi_cluster_loop *own = BPI_CONTAINER(mail, struct bpi_cluster_loop, run);
     own->run_queued = false;
     run(own->cluster, own->loop);
 }
 
 static void on_kick(struct bpi_mail *mail)
 {
-    struct bpi_cluster_loop *own =
-        (struct bpi_cluster_loop *)(void *)((char *)mail - offsetof(struct bpi_cluster_loop, kick));
+    struct bpi_cluster_loop *own = BPI_CONTAINER(mail, struct bpi_cluster_loop, kick);
     atomic_store(&own->kicked, false);
     run(own->cluster, own->loop);
 }
 
 static void on_run_timer(struct bpi_timer *timer)
 {
-    struct bpi_cluster_loop *own =
-        (struct bpi_cluster_loop *)(void *)((char *)timer -
-                                            offsetof(struct bpi_cluster_loop, timer));
+    struct bpi_cluster_loop *own = BPI_CONTAINER(timer, struct bpi_cluster_loop, timer);
     run(own->cluster, own->loop);
 }
 
@@ -571,9 +565,7 @@ static int add_places(struct bpi_cluster *cluster, unsigned count)
 
 static void on_abort(struct bpi_mail *mail)
 {
-    struct bpi_cluster_loop *own =
-        (struct bpi_cluster_loop *)(void *)((char *)mail -
-                                            offsetof(struct bpi_cluster_loop, abort));
+    struct bpi_cluster_loop *own = BPI_CONTAINER(mail, struct bpi_cluster_loop, abort);
     struct bpi_cluster *cluster = own->cluster;
     bpi_timer_clear(own->loop, &own->timer);
     atomic_store(&cluster->aborted, true);

@@ -2,6 +2,7 @@
 #include "engine/link.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "bolt/handshake.h"
 #include "bolt/packstream.h"
@@ -215,8 +216,7 @@ static bool is_overdue(struct bpi_link *link, bp_usec now_us)
 
 static void on_timer(struct bpi_timer *timer)
 {
-    struct bpi_link *link =
-        (struct bpi_link *)(void *)((char *)timer - offsetof(struct bpi_link, timer));
+    struct bpi_link *link = BPI_CONTAINER(timer, struct bpi_link, timer);
     bp_usec now_us = bpi_loop_now_us(link->loop);
     if (link->phase < BPI_LINK_READY) {
         link_lost(link, UV_ETIMEDOUT);

@@ -5,6 +5,7 @@
  * ones. Clients that come with the same log-in meanwhile wait for the same check.
  */
 #include "base/assert.h"
+#include "base/container.h"
 #include "engine/cluster_internal.h"
 
 #include <boltpool/error.h>
@@ -19,8 +20,7 @@
 
 static void on_login_mail(struct bpi_mail *mail)
 {
-    struct bpi_login *login =
-        (struct bpi_login *)(void *)((char *)mail - offsetof(struct bpi_login, mail));
+    struct bpi_login *login = BPI_CONTAINER(mail, struct bpi_login, mail);
     login->on_done(login);
 }
 
@@ -110,8 +110,7 @@ void bpi_login_check_lost(struct bpi_login_check *check, bool sent)
 
 static void on_timer(struct bpi_timer *timer)
 {
-    struct bpi_login_check *check =
-        (struct bpi_login_check *)(void *)((char *)timer - offsetof(struct bpi_login_check, timer));
+    struct bpi_login_check *check = BPI_CONTAINER(timer, struct bpi_login_check, timer);
     struct bpi_cluster *cluster = check->wish.cluster;
     pthread_mutex_lock(&cluster->mutex);
     bool abandoned = check->abandoned;
@@ -202,9 +201,7 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
 
 static void on_check_abandoned(struct bpi_mail *mail)
 {
-    struct bpi_login_check *check =
-        (struct bpi_login_check *)(void *)((char *)mail -
-                                           offsetof(struct bpi_login_check, wish.mail));
+    struct bpi_login_check *check = BPI_CONTAINER(mail, struct bpi_login_check, wish.mail);
     check_free(check);
 }
 

@@ -9,6 +9,7 @@
  * Owner: loop 0, but for bpi_probe_want().
  */
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "bolt/chunk.h"
 #include "bolt/handshake.h"
@@ -415,8 +416,7 @@ static void probe_start(struct bpi_probe *probe)
 
 static void on_timer(struct bpi_timer *timer)
 {
-    struct bpi_probe *probe =
-        (struct bpi_probe *)(void *)((char *)timer - offsetof(struct bpi_probe, timer));
+    struct bpi_probe *probe = BPI_CONTAINER(timer, struct bpi_probe, timer);
     if (probe->conn != NULL) {
         probe_failed(probe, "it did not answer within connect_timeout");
     } else {
@@ -426,8 +426,7 @@ static void on_timer(struct bpi_timer *timer)
 
 static void on_mail(struct bpi_mail *mail)
 {
-    struct bpi_probe *probe =
-        (struct bpi_probe *)(void *)((char *)mail - offsetof(struct bpi_probe, mail));
+    struct bpi_probe *probe = BPI_CONTAINER(mail, struct bpi_probe, mail);
     atomic_store(&probe->wanted, false);
     probe_start(probe);
 }

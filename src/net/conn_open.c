@@ -7,6 +7,7 @@
 #include "net/conn_private.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "net/conn.h"
 #include "net/tls.h"
 #include "net/tls_session.h"
@@ -95,8 +96,7 @@ static void opened(struct bpi_conn *conn)
 
 static void work_run(struct bpi_work *work)
 {
-    struct conn_tls *tls =
-        (struct conn_tls *)(void *)((char *)work - offsetof(struct conn_tls, work));
+    struct conn_tls *tls = BPI_CONTAINER(work, struct conn_tls, work);
     tls->progress = (int)bpi_tls_session_handshake(tls->session);
 }
 
@@ -113,8 +113,7 @@ static void submit_step(struct bpi_conn *conn)
 
 static void work_done(struct bpi_work *work)
 {
-    struct conn_tls *tls =
-        (struct conn_tls *)(void *)((char *)work - offsetof(struct conn_tls, work));
+    struct conn_tls *tls = BPI_CONTAINER(work, struct conn_tls, work);
     struct bpi_conn *conn = tls->conn;
     tls->working = false;
     if (conn == NULL) {

@@ -7,6 +7,7 @@
 #include "net/listener.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "net/loop.h"
 
@@ -51,8 +52,7 @@ static void watch(struct bpi_listener *listener)
 
 static void on_pause_over(struct bpi_timer *timer)
 {
-    struct bpi_listener *listener =
-        (struct bpi_listener *)(void *)((char *)timer - offsetof(struct bpi_listener, timer));
+    struct bpi_listener *listener = BPI_CONTAINER(timer, struct bpi_listener, timer);
     watch(listener);
 }
 

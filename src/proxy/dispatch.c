@@ -15,6 +15,7 @@
 #include "proxy/session.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "bolt/packstream.h"
 #include "engine/config.h"
@@ -174,8 +175,7 @@ static void lease_begin(struct bpi_session *session, struct bpi_link *link)
 
 void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)wish - offsetof(struct bpi_session, wish));
+    struct bpi_session *session = BPI_CONTAINER(wish, struct bpi_session, wish);
     bool abandoned = session->wish_wait == BPI_WAIT_ABANDONED;
     struct bpi_server_failure *failure = wish->failure;
     session->wish_wait = BPI_WAIT_NONE;

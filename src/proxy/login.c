@@ -7,6 +7,7 @@
  */
 #include "proxy/session.h"
 
+#include "base/container.h"
 #include "base/log.h"
 #include "bolt/packstream.h"
 #include "engine/config.h"
@@ -153,8 +154,7 @@ static void refuse_login(struct bpi_session *session, const char *code, const ch
 
 static void on_login_done(struct bpi_login *login)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)login - offsetof(struct bpi_session, login));
+    struct bpi_session *session = BPI_CONTAINER(login, struct bpi_session, login);
     struct bpi_identity *identity = session->login_identity;
     session->login_wait = BPI_WAIT_NONE;
     session->login_identity = NULL;
@@ -192,8 +192,7 @@ static void hash_start(struct bpi_session *session);
 
 static void on_hash_done(struct bpi_work *work)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)work - offsetof(struct bpi_session, hash_work));
+    struct bpi_session *session = BPI_CONTAINER(work, struct bpi_session, hash_work);
     struct bpi_worker *worker = session->worker;
     bool good = bpi_hash_check_passed(session->hash_check);
     char *user = good ? strdup(bpi_hash_check_user(session->hash_check)) : NULL;
@@ -224,8 +223,7 @@ static void on_hash_done(struct bpi_work *work)
 
 static void run_hash(struct bpi_work *work)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)work - offsetof(struct bpi_session, hash_work));
+    struct bpi_session *session = BPI_CONTAINER(work, struct bpi_session, hash_work);
     bpi_hash_check_run(session->hash_check);
 }
 

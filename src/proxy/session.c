@@ -2,6 +2,7 @@
 #include "proxy/session.h"
 
 #include "base/assert.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "bolt/packstream.h"
 #include "net/conn.h"
@@ -48,8 +49,7 @@ struct bpi_buffer *bpi_session_out(struct bpi_session *session)
 
 static void on_free(struct bpi_mail *mail)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)mail - offsetof(struct bpi_session, free_mail));
+    struct bpi_session *session = BPI_CONTAINER(mail, struct bpi_session, free_mail);
     struct bpi_worker *worker = session->worker;
     int error = bpi_timer_reserve(worker->loop, -1);
     (void)error; /* giving back can't fail */
@@ -410,9 +410,7 @@ static void start_handshake(struct bpi_session *session)
 
 static void on_face_mail(struct bpi_mail *mail)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)mail -
-                                       offsetof(struct bpi_session, face_waiter.mail));
+    struct bpi_session *session = BPI_CONTAINER(mail, struct bpi_session, face_waiter.mail);
     session->face_waiter.on_known = NULL;
     if (session->phase == BPI_SESSION_GONE) {
         bpi_session_free_if_gone(session);
@@ -655,8 +653,7 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
 
 static void on_timer(struct bpi_timer *timer)
 {
-    struct bpi_session *session =
-        (struct bpi_session *)(void *)((char *)timer - offsetof(struct bpi_session, timer));
+    struct bpi_session *session = BPI_CONTAINER(timer, struct bpi_session, timer);
     const struct bpi_cluster_config *config = bpi_session_config(session);
     bp_usec now_us = bpi_session_now_us(session);
     if ((session->login_until_us != 0 && now_us >= session->login_until_us) ||
