@@ -9,6 +9,7 @@ import re
 
 INVALID = r"FAILURE \{'code': 'Neo\.ClientError\.Request\.Invalid(Format)?'[^\n]*"
 REFUSED = rf"({INVALID}|IGNORED|closed)"
+STOPPED = r"(IGNORED|FAILURE [^\n]*Transaction\.Terminated'[^\n]*)"
 
 # Messages that no driver sends. A server refuses each in its own way and goes on as if nothing had come, or closes;
 # servers of different versions differ. The pooler must refuse them (never SUCCESS, never silence) and may close.
@@ -29,7 +30,7 @@ DEVIATIONS: list[tuple[str, str, str]] = [
     (r" (4\.\d|5\.0) HELLO ", rf"^({INVALID}|closed)$", "HELLO is judged as the newer servers judge it"),
     (r" (4\.\d|5\.\d) HELLO (classifications|categories|severity).* null", r"^SUCCESS ", "a key of later versions is nothing to 5.0"),
     (r"^4\S+ 4\.\d LOGON with credentials are bytes", rf"^{INVALID}\nclosed$", "says why before it closes"),
-    (r"RESET of a running query", r"^((SUCCESS [^\n]*|IGNORED)\n(IGNORED|FAILURE [^\n]*Transaction\.Terminated'[^\n]*)\nSUCCESS \{\}\n"
+    (r"RESET of a running query", rf"^((SUCCESS [^\n]*|{STOPPED})\n{STOPPED}\nSUCCESS \{{\}}\n"
      r"SUCCESS [^\n]*\n1 records [^\n]*\nSUCCESS [^\n]*(\n|$)){2}$", "a stopped statement is IGNORED or Terminated, whichever comes first"),
     (r"4\.2 HELLO .*patch", r"^SUCCESS ", "patches begin with 4.3"),
     (r" 4\.\d NEGOTIATION / RESET", r"^closed$", "as 4.4"),
