@@ -156,11 +156,12 @@ static void a_number_of_transactions_is_met_exactly(void **state)
         bpi_sim_stats(sim, &stats);
         assert_int_equal(results.committed, 700);
         assert_int_equal(results.failed + results.unknown + results.retries, 0);
-        assert_int_equal(results.connects, 7);
+        /* On a busy machine the first clients may do it all before the last thread has begun. */
+        assert_in_range(results.connects, 1, 7);
         assert_int_equal(results.latency.count, 700);
-        assert_int_equal(results.connect.count, 7);
+        assert_int_equal(results.connect.count, results.connects);
         assert_int_equal(stats.transactions_committed, 700);
-        assert_int_equal(stats.connections_max, 7);
+        assert_int_equal(stats.connections_total, results.connects);
         assert_int_equal(results.records, 7 * results.entries[0].committed);
         assert_int_equal(bpi_sim_committed_count(sim, NULL),
                          results.entries[1].committed + results.entries[2].committed);
