@@ -34,7 +34,6 @@ def work() -> Path:
     global _work
     if _work is None:
         _work = Path(tempfile.mkdtemp(prefix="boltpool-test."))
-        atexit.register(lambda: None if _keep else shutil.rmtree(work(), ignore_errors=True))
     return _work
 
 
@@ -79,6 +78,8 @@ _running: list = []
 def _on_exit() -> None:
     for stop in list(_running):
         stop()
+    if _work and not _keep:  # only now: servers are stopped by the ids that lie in it
+        shutil.rmtree(_work, ignore_errors=True)
 
 
 atexit.register(_on_exit)
