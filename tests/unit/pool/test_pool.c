@@ -601,6 +601,24 @@ static void checks_do_not_starve_waiters(void **state)
     }
 }
 
+static void checks_leave_three_places_of_four(void **state)
+{
+    (void)state;
+    start(8);
+    for (int i = 0; i < 20; i++) {
+        arrive_check(NEW, BOB);
+    }
+    unsigned opened_count = 0;
+    for (int i = 0; i < 20; i++) {
+        struct bpi_pool_action action = decide();
+        if (action.kind == BPI_POOL_OPEN) {
+            assert_true(action.link->is_check);
+            opened_count++;
+        }
+    }
+    assert_int_equal(opened_count, 8 / BPI_POOL_CHECKS_PART);
+}
+
 static void a_check_that_can_not_be_opened_holds_up_nobody(void **state)
 {
     (void)state;
@@ -1179,6 +1197,7 @@ int main(void)
         STORY(a_check_evicts_at_the_limit),
         STORY(a_failed_check_may_come_again_in_its_turn),
         STORY(checks_do_not_starve_waiters),
+        STORY(checks_leave_three_places_of_four),
         STORY(a_check_that_can_not_be_opened_holds_up_nobody),
         STORY(no_version_and_no_identity_starves),
         STORY(a_version_that_nobody_speaks_now_holds_up_nobody),

@@ -592,6 +592,22 @@ static void expect_timers(bp_usec now_us, bp_usec next_us)
     EXPECT(!is_any_over);
 }
 
+/* Whether checks take as many places as they may. */
+static bool checks_have_enough(void)
+{
+    unsigned limit = world.pool.limits.links_max / BPI_POOL_CHECKS_PART;
+    unsigned busy = 0;
+    for (unsigned i = 0; i < world.places_count; i++) {
+        const struct bpi_pool_link *link = (const void *)&world.places[i];
+        busy += world.places[i].state == BPI_POOL_OPENING && link->is_check;
+    }
+    for (unsigned i = 0; i < world.persons_count; i++) {
+        const struct person *person = &world.persons[i];
+        busy += is_queued(person) && is_check(person) && person->waiter.evicted != NULL;
+    }
+    return busy >= (limit == 0 ? 1 : limit);
+}
+
 /* What must not be left undone when a loop has asked to the end. */
 static void on_nothing(unsigned loop, bp_usec now_us)
 {
@@ -607,7 +623,9 @@ static void on_nothing(unsigned loop, bp_usec now_us)
         if (!is_queued(person)) {
             continue;
         }
-        bool is_openable = may_be_opened_for(person, now_us) && !is_opened_for(i);
+        bool is_openable =
+            may_be_opened_for(person, now_us) && !is_opened_for(i) &&
+            !(is_check(person) && person->waiter.evicted == NULL && checks_have_enough());
         openable_own += is_openable && person->waiter.loop == loop;
         openable_elsewhere += is_openable && person->waiter.loop != loop;
         if (is_check(person) || is_capped(person, false)) {
