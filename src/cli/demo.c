@@ -133,6 +133,23 @@ static int start_pooler(struct demo *demo)
     return error == 0 ? 0 : fail("can't start the pooler", bp_error_text(error));
 }
 
+/* Links go to the servers that are known, so the load waits until all are. */
+static int wait_for_servers(struct demo *demo)
+{
+    struct bpi_cluster_stats *stats = calloc(1, sizeof(*stats));
+    unsigned up = 0;
+    for (int i = 0; stats != NULL && i < 500 && up < SERVERS; i++) {
+        usleep(10000);
+        bpi_cluster_stats_get(bpi_daemon_cluster(demo->daemon, 0), stats);
+        up = 0;
+        for (unsigned j = 0; j < SERVERS; j++) {
+            up += stats->endpoints[j].up;
+        }
+    }
+    free(stats);
+    return up == SERVERS ? 0 : fail("can't start the load", "a simulated server can't be reached");
+}
+
 static int start_load(struct demo *demo)
 {
     char address[64];
@@ -410,6 +427,9 @@ int bpi_cmd_demo(int argc, char **argv)
     int status = start_servers(&demo);
     if (status == 0) {
         status = start_pooler(&demo);
+    }
+    if (status == 0) {
+        status = wait_for_servers(&demo);
     }
     if (status == 0) {
         status = start_load(&demo);
