@@ -13,6 +13,8 @@
 /* Small messages dominate: 256 bytes hold a RUN with its PULL. Doubling keeps appends amortised. */
 #define BUFFER_CAPACITY_MIN ((size_t)256)
 
+const uint8_t bpi_buffer_nothing = 0;
+
 void bpi_buffer_init(struct bpi_buffer *buffer)
 {
     memset(buffer, 0, sizeof(*buffer));

@@ -36,10 +36,12 @@ static inline size_t bpi_buffer_size(const struct bpi_buffer *buffer)
     return buffer->end - buffer->begin;
 }
 
-/* NULL where the buffer has no memory yet. */
+extern const uint8_t bpi_buffer_nothing;
+
+/* Never NULL, also where the buffer has no memory yet. */
 static inline const uint8_t *bpi_buffer_head(const struct bpi_buffer *buffer)
 {
-    return buffer->data == NULL ? NULL : buffer->data + buffer->begin;
+    return buffer->data == NULL ? &bpi_buffer_nothing : buffer->data + buffer->begin;
 }
 
 #endif

@@ -350,7 +350,7 @@ static void a_commit_outlasts_the_time_outs(void **state)
     expect(&wire, "BEGIN; RUN:CREATE (:T {id: 1}); PULL; COMMIT", 4,
            "SUCCESS SUCCESS SUCCESS SUCCESS");
     bp_usec spent_us = cpu_us() - before_us;
-    if (spent_us > 150000) {
+    if (spent_us > 400000) { /* a loop that spins takes all of it */
         fail_msg("waiting 600 ms for a commit took %llu ms of CPU",
                  (unsigned long long)spent_us / 1000);
     }
