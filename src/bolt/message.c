@@ -738,3 +738,11 @@ int bpi_bolt_answer_read(const uint8_t *payload, size_t size, struct bpi_bolt_an
     }
     return error;
 }
+
+bool bpi_bolt_answer_is_security(const struct bpi_bolt_answer *answer)
+{
+    static const char security[] = "Neo.ClientError.Security";
+    size_t size = sizeof(security) - 1;
+    return answer->tag == BPI_BOLT_FAILURE && answer->code.size > size &&
+           memcmp(answer->code.data, security, size) == 0;
+}

@@ -128,6 +128,9 @@ struct bpi_bolt_answer {
 BP_MUST_CHECK int
 bpi_bolt_answer_read(const uint8_t *payload, size_t size, struct bpi_bolt_answer *ret_answer);
 
+/* Whether it is a FAILURE of the class Neo.ClientError.Security: about who the client is. */
+bool bpi_bolt_answer_is_security(const struct bpi_bolt_answer *answer);
+
 /* Writers: each appends one whole framed message to `out`. Errors: BP_E_NO_MEMORY, BP_E_SIZE; `out`
  * then stays as it was. `extra`, `parameters`, `meta` are encoded maps; an absent one is written as
  * the empty map. */

@@ -45,10 +45,6 @@ static inline bool bpi_bolt_has_noop(bpi_bolt_version v)
 {
     return v >= BPI_BOLT(4, 1);
 }
-static inline bool bpi_bolt_has_route(bpi_bolt_version v)
-{
-    return v >= BPI_BOLT(4, 3);
-}
 static inline bool bpi_bolt_has_route_map(bpi_bolt_version v)
 {
     return v >= BPI_BOLT(4, 4);

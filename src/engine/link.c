@@ -331,6 +331,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
                                              "credentials_expired", &value, &value_size) == 1 &&
                            value_size == 1 && value[0] == 0xc3;
             link->phase = BPI_LINK_READY;
+            link->silence_us = bpi_cluster_silence_us(link->cluster, link->place.endpoint);
             link->sponsor = NULL;
             bpi_cluster_link_opened(link);
             if (sponsor != NULL) {
@@ -361,8 +362,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     link_drop_conn(link);
     /* A rate limit says nothing of the credentials: anybody can bring it about for a user. */
     bool is_credentials =
-        answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
-        memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0 &&
+        bpi_bolt_answer_is_security(answer) &&
         !bpi_bolt_text_is(answer->code, "Neo.ClientError.Security.AuthenticationRateLimit");
     if (is_credentials) {
         bpi_cluster_login_refused(cluster, identity, answer, link->version, loop);
@@ -370,8 +370,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     if (sponsor != NULL) {
         struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
         check->link = NULL;
-        if (answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
-            memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0) {
+        if (bpi_bolt_answer_is_security(answer)) {
             bpi_login_check_refused(check, answer, link->version);
         } else {
             bpi_login_check_lost(check, false);
@@ -709,7 +708,6 @@ int bpi_link_lend(struct bpi_link *link,
     link->lessee = lessee;
     link->lessee_user = user;
     link->paused = false;
-    link->silence_us = bpi_cluster_silence_us(link->cluster, link->place.endpoint);
     return identity == NULL ? 0 : bpi_link_login(link, identity);
 }
 

@@ -67,6 +67,15 @@ static void answer_malformed(struct bpi_session *session, const struct bpi_reque
     bpi_session_pop(session);
 }
 
+/* What servers do with a request that its state doesn't allow. */
+static void violate_state(struct bpi_session *session, enum bpi_server_state state, uint8_t tag)
+{
+    char text[160];
+    snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
+             bpi_bolt_tag_name(tag), bpi_server_state_name(state));
+    bpi_session_violate(session, text);
+}
+
 /* ---- asking for a link ---- */
 
 /* Which parts of HELLO's notification filter a transaction takes over: each that it says nothing of itself.
@@ -84,21 +93,18 @@ static bool takes_disabled(const struct bpi_hello_kept *hello, const struct bpi_
     return hello->has_disabled && !tx->has_disabled;
 }
 
-/* What the caller is about to do. A map that can't be understood describes a write to the home database: the
- * server will say what is wrong with it. */
-static void describe(struct bpi_session *session,
-                     const struct bpi_bolt_request *read,
-                     struct bpi_operation *ret_operation)
+/* What the caller is about to do. */
+static struct bpi_operation describe(const struct bpi_session *session,
+                                     const struct bpi_request *request)
 {
-    memset(ret_operation, 0, sizeof(*ret_operation));
-    ret_operation->user = bpi_session_user(session);
-    ret_operation->application = session->hello == NULL ? "" : session->hello->application;
-    ret_operation->query = read->query;
-    if (read->tag == BPI_BOLT_ROUTE) {
-        ret_operation->tx.mode_read = true;
-    } else if (bpi_bolt_tx_extra_read(read->extra, &ret_operation->tx) != 0) {
-        memset(&ret_operation->tx, 0, sizeof(ret_operation->tx));
-    }
+    struct bpi_operation operation = {
+        .user = bpi_session_user(session),
+        .application = session->hello == NULL ? "" : session->hello->application,
+        .query = request->read.query,
+        .tx = request->tx,
+    };
+    operation.tx.mode_read |= request->tag == BPI_BOLT_ROUTE;
+    return operation;
 }
 
 /* Names of databases are compared without case. */
@@ -117,8 +123,6 @@ static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
 
 static void ask_for_link(struct bpi_session *session, struct bpi_request *request)
 {
-    struct bpi_operation operation;
-    describe(session, &request->read, &operation);
     if (session->worker->draining) {
         bpi_session_fail(session, bp_error_neo4j_code(BP_E_DRAINING),
                          "boltpool: it is shutting down (drain_timeout); try again elsewhere",
@@ -127,6 +131,7 @@ static void ask_for_link(struct bpi_session *session, struct bpi_request *reques
         bpi_session_pop(session);
         return;
     }
+    struct bpi_operation operation = describe(session, request);
     struct bpi_wish *wish = &session->wish;
     const uint8_t *key = bpi_cluster_key(session->front->cluster);
     wish->waiter.class_ = bpi_classify(bpi_daemon_config(session->worker->daemon), &operation);
@@ -158,15 +163,8 @@ void bpi_session_wish_refuse(struct bpi_session *session, const char *code, cons
 static void lease_begin(struct bpi_session *session, struct bpi_link *link)
 {
     session->link = link;
-    session->lease_kind = BPI_LEASE_SESSION; /* until a request is passed on */
-    session->ahead = BPI_SERVER_READY;
+    bpi_session_lease_reset(session);
     session->unanswered = 0;
-    session->ending = false;
-    session->failed = false;
-    session->commit_sent = false;
-    session->reset_sent = false;
-    session->stopping = false;
-    session->rows_dropped = false;
     session->link_dirty = false;
     session->link_paused = false;
     session->leased_us = bpi_session_now_us(session);
@@ -218,7 +216,6 @@ static int payload_for_link(struct bpi_session *session,
                             const struct bpi_bolt_request *read,
                             struct bpi_bolt_span *ret_payload)
 {
-    struct bpi_bolt_tx_extra tx;
     *ret_payload = (struct bpi_bolt_span){request->payload, request->size};
     bool opens = (request->tag == BPI_BOLT_RUN && session->ahead == BPI_SERVER_READY) ||
                  request->tag == BPI_BOLT_BEGIN;
@@ -226,20 +223,20 @@ static int payload_for_link(struct bpi_session *session,
         return 0;
     }
     /* What can't be understood goes on as it is: the server says what is wrong with it. */
-    if (bpi_bolt_tx_extra_read(read->extra, &tx) != 0 ||
-        !bpi_bolt_has_notification_filter(session->version) ||
-        (!takes_severity(session->hello, &tx) && !takes_disabled(session->hello, &tx))) {
+    if (!request->tx_read || !bpi_bolt_has_notification_filter(session->version) ||
+        (!takes_severity(session->hello, &request->tx) &&
+         !takes_disabled(session->hello, &request->tx))) {
         return 0;
     }
     const struct bpi_hello_kept *hello = session->hello;
     const char *keys[2];
     struct bpi_bolt_span values[2];
     size_t count = 0;
-    if (takes_severity(hello, &tx)) {
+    if (takes_severity(hello, &request->tx)) {
         keys[count] = "notifications_minimum_severity";
         values[count++] = (struct bpi_bolt_span){hello->severity, hello->severity_size};
     }
-    if (takes_disabled(hello, &tx)) {
+    if (takes_disabled(hello, &request->tx)) {
         keys[count] = bpi_bolt_has_classifications(session->version)
                           ? "notifications_disabled_classifications"
                           : "notifications_disabled_categories";
@@ -384,8 +381,7 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
         return false;
     }
     if (opens && request->tag != BPI_BOLT_ROUTE) {
-        struct bpi_bolt_tx_extra tx;
-        session->mode_read = bpi_bolt_tx_extra_read(read->extra, &tx) == 0 && tx.mode_read;
+        session->mode_read = request->tx.mode_read;
         session->leased_us = bpi_session_now_us(session);
     }
     if (bpi_link_send(session->link, request->tag, payload.data, payload.size) != 0) {
@@ -469,10 +465,7 @@ static bool judge_held(struct bpi_session *session, struct bpi_request *request)
     } else if (verdict == BPI_SERVER_CLOSE) {
         session->phase = BPI_SESSION_CLOSING;
     } else {
-        char text[160];
-        snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
-                 bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->ahead));
-        bpi_session_violate(session, text);
+        violate_state(session, session->ahead, request->tag);
     }
     return true;
 }
@@ -623,13 +616,9 @@ static bool pump_free(struct bpi_session *session, struct bpi_request *request)
         bpi_session_ignore(session);
         bpi_session_pop(session);
         return true;
-    case BPI_SERVER_FAIL_CLOSE: {
-        char text[160];
-        snprintf(text, sizeof(text), "boltpool: %s is not possible in the %s state",
-                 bpi_bolt_tag_name(request->tag), bpi_server_state_name(session->state));
-        bpi_session_violate(session, text);
+    case BPI_SERVER_FAIL_CLOSE:
+        violate_state(session, session->state, request->tag);
         return true;
-    }
     case BPI_SERVER_CLOSE:
         session->phase = BPI_SESSION_CLOSING;
         return true;

@@ -65,6 +65,7 @@ static void answer_hello(struct bpi_session *session, bool expired)
     bpi_cluster_face_get(session->front->cluster, &face);
     bool hints = bpi_bolt_has_hints(session->version);
     bool timeout = face.recv_timeout_s > 0;
+    session->hinted_us = (bp_usec)face.recv_timeout_s * BP_USEC_PER_SECOND;
     bool ssr = bpi_bolt_has_home_db(session->version) && face.ssr;
     snprintf(id, sizeof(id), "bolt-%" PRIu64, session->id);
     bpi_pack_writer_init(&writer, &map);

@@ -34,6 +34,18 @@ static void append(struct bpi_session *session, const void *data, size_t size)
 
 /* ---- the end of a lease ---- */
 
+void bpi_session_lease_reset(struct bpi_session *session)
+{
+    session->lease_kind = BPI_LEASE_SESSION; /* until a request is passed on */
+    session->ahead = BPI_SERVER_READY;
+    session->ending = false;
+    session->failed = false;
+    session->commit_sent = false;
+    session->reset_sent = false;
+    session->stopping = false;
+    session->rows_dropped = false;
+}
+
 void bpi_session_lease_end(struct bpi_session *session)
 {
     struct bpi_link *link = session->link;
@@ -43,14 +55,7 @@ void bpi_session_lease_end(struct bpi_session *session)
     session->state = BPI_SERVER_READY;
     if (bpi_session_config(session)->pool_mode == BPI_POOL_MODE_SESSION &&
         bpi_link_is_clean(link)) {
-        session->lease_kind = BPI_LEASE_SESSION;
-        session->ahead = BPI_SERVER_READY;
-        session->ending = false;
-        session->failed = false;
-        session->commit_sent = false;
-        session->reset_sent = false;
-        session->stopping = false;
-        session->rows_dropped = false;
+        bpi_session_lease_reset(session);
         return;
     }
     session->link = NULL;
@@ -380,8 +385,7 @@ static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
     struct bpi_session *session = user;
     session->link = NULL;
     /* Whether or not requests were written behind the log-in, they weren't run. */
-    bool refused = answer->tag == BPI_BOLT_FAILURE && answer->code.size > 24 &&
-                   memcmp(answer->code.data, "Neo.ClientError.Security", 24) == 0;
+    bool refused = bpi_bolt_answer_is_security(answer);
     if (refused &&
         !bpi_bolt_text_is(answer->code, "Neo.ClientError.Security.AuthenticationRateLimit")) {
         /* The link speaks the client's version, or one whose failures have the same form. */

@@ -273,6 +273,12 @@ static int queue_request(struct bpi_session *session)
     request->error =
         bpi_bolt_request_read(request->payload, size, session->version, &limits, &request->read);
     request->is_reset = request->tag == BPI_BOLT_RESET && request->error == 0;
+    request->tx_read = request->error == 0 &&
+                       (request->tag == BPI_BOLT_RUN || request->tag == BPI_BOLT_BEGIN) &&
+                       bpi_bolt_tx_extra_read(request->read.extra, &request->tx) == 0;
+    if (!request->tx_read) {
+        memset(&request->tx, 0, sizeof(request->tx));
+    }
     DL_APPEND(session->queue, request);
     session->queue_count++;
     session->queue_bytes += size;
@@ -541,10 +547,8 @@ static bp_usec keep_alive_us(const struct bpi_session *session)
         return 0;
     }
     bp_usec interval_us = bpi_session_config(session)->keep_alive_interval_us;
-    struct bpi_cluster_face face;
-    bpi_cluster_face_get(session->front->cluster, &face);
     /* Drivers kill a connection that is silent for the hinted time: half of it leaves room. */
-    bp_usec hinted_us = (bp_usec)face.recv_timeout_s * BP_USEC_PER_SECOND / 2;
+    bp_usec hinted_us = session->hinted_us / 2;
     return hinted_us != 0 && (interval_us == 0 || hinted_us < interval_us) ? hinted_us
                                                                            : interval_us;
 }

@@ -48,6 +48,10 @@ struct bpi_request {
     bool is_reset;                /* a well-formed RESET: it acts on arrival */
     int error;                    /* of reading it: 0, or what is wrong with its bytes */
     struct bpi_bolt_request read; /* points into `payload` */
+    /* RUN, BEGIN: what it says of a transaction; zeroed, which is a write to the home database, where that can't
+     * be understood: the server will say what is wrong with it. */
+    struct bpi_bolt_tx_extra tx;
+    bool tx_read;
     uint8_t payload[];
 };
 
@@ -101,9 +105,9 @@ struct bpi_session {
     bool dead;        /* a malformed HELLO: nothing is answered any more */
     bool counted;     /* in front->clients_count */
     bool read_paused; /* too many requests wait */
-    bool ended;       /* the client has closed its side */
     bp_usec accepted_us;
     bp_usec login_until_us; /* 0: logged on */
+    bp_usec hinted_us;      /* the silence that HELLO's answer allows; 0 = any */
     struct bpi_timer timer;
     struct bpi_mail free_mail;
     bool free_queued;
@@ -229,6 +233,8 @@ void bpi_session_wish_refuse(struct bpi_session *session, const char *code, cons
 
 /* relay.c */
 extern const struct bpi_lessee bpi_session_lessee;
+/* The link that is held is in READY: nothing of a transaction is known. */
+void bpi_session_lease_reset(struct bpi_session *session);
 /* The lease is over and the link clean. */
 void bpi_session_lease_end(struct bpi_session *session);
 /* Takes the link away: unanswered requests are told by a FAILURE (the first) and IGNORED, or the next
