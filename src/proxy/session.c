@@ -263,6 +263,7 @@ static int queue_request(struct bpi_session *session)
     if (request == NULL) {
         return BP_E_NO_MEMORY;
     }
+    memset(request, 0, sizeof(*request));
     memcpy(request->payload, bpi_buffer_head(message), size);
     request->size = size;
     request->tag = size >= 2 ? request->payload[1] : 0;
