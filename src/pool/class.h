@@ -1,4 +1,4 @@
-/* The five pools: accounts over one set of links, chosen by what an operation is. */
+/* The five pools: accounts over one set of links, chosen by what an operation is; and the priorities inside one. */
 #ifndef BPI_POOL_CLASS_H
 #define BPI_POOL_CLASS_H
 
@@ -15,9 +15,22 @@ enum bpi_class {
 
 #define BPI_CLASS_COUNT 5
 
+/* Who goes first inside a class. */
+enum bpi_priority {
+    BPI_PRIORITY_LOW,
+    BPI_PRIORITY_NORMAL,
+    BPI_PRIORITY_HIGH,
+    BPI_PRIORITY_CRITICAL,
+};
+
+#define BPI_PRIORITY_COUNT 4
+
 /* "read_only" ... */
 const char *bpi_class_name(enum bpi_class class_);
 /* The class of that name, which need not be zero-terminated. False for another word. */
 bool bpi_class_parse(const char *name, size_t size, enum bpi_class *ret_class);
+/* "low" ... */
+const char *bpi_priority_name(enum bpi_priority priority);
+bool bpi_priority_parse(const char *name, size_t size, enum bpi_priority *ret_priority);
 
 #endif

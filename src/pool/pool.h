@@ -114,8 +114,13 @@ struct bpi_pool_waiter {
     bool relogin;          /* the protocol has LOGOFF and LOGON */
     bool is_check; /* a log-in to be checked: always gets a link of its own that is opened for it */
     enum bpi_class class_;
-    uint64_t user_key;     /* for max_user_links */
-    uint64_t database_key; /* for max_database_links */
+    enum bpi_priority priority;
+    uint64_t user_key;     /* for max_user_links; 0 = not counted */
+    uint64_t database_key; /* for max_database_links; 0 = not counted */
+    uint64_t tenant_key;   /* between whom a class is fair; 0 = all such are one tenant */
+    bp_usec expires_us;    /* it waits no longer than this; 0 = as long as it takes */
+    bp_usec deadline_us;   /* when its work should be done; 0 = any time */
+    bool sheddable;        /* CoDel may refuse it, where its class turned that on */
     unsigned loop;
     /* Set by the pool. */
     bp_usec arrived_us;
