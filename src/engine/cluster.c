@@ -519,7 +519,7 @@ static struct bpi_pool_limits limits_of(const struct bpi_config *whole,
         .lifetime_us = config->link_lifetime_us,
     };
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        limits.class_links_max[i] = whole->classes[i].max;
+        limits.class_links_max[i] = bpi_amount_of(whole->classes[i].max, config->max_links, true);
     }
     return limits;
 }

@@ -1,4 +1,5 @@
-/* See config.h. The options are in config_option.c; here lines, sections, and what has to hold for the whole.
+/* See config.h. The options are in config_table.c, what has to hold for the whole is in config_check.c; here
+ * lines and sections.
  *
  * The lines are split here and not by inih, which was tried: it cuts lines at 200 bytes and section names
  * at 50 without a word, takes an indented option for the value of the one above, and doesn't tell of a
@@ -6,6 +7,7 @@
  */
 #include "engine/config.h"
 
+#include "engine/config_check.h"
 #include "engine/config_option.h"
 
 #include <boltpool/error.h>
@@ -13,7 +15,7 @@
 #include <uv.h>
 
 #include <errno.h>
-#include <inttypes.h>
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,20 +23,58 @@
 /* The longest option (endpoints, 4 KiB) with room to spare. */
 #define LINE_BYTES_MAX ((size_t)8192)
 
+/* The operations that boltpool has itself: the class, and that of high priority. */
+static const struct {
+    const char *name;
+    enum bpi_class class_;
+    enum bpi_class high_class;
+} built_in[] = {
+    {"inheritance_chain_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
+    {"property_resolution_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
+    {"concept_creation", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
+    {"concept_update", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
+    {"bulk_analytics", BPI_CLASS_ANALYTICS, BPI_CLASS_ANALYTICS},
+    {"graph_traversal", BPI_CLASS_ANALYTICS, BPI_CLASS_ANALYTICS},
+    {"maintenance_operation", BPI_CLASS_MAINTENANCE, BPI_CLASS_MAINTENANCE},
+    {"critical_operation", BPI_CLASS_HIGH_PRIORITY, BPI_CLASS_HIGH_PRIORITY},
+};
+
+enum section {
+    SECTION_NONE, /* before the first one */
+    SECTION_PROCESS,
+    SECTION_CLASS,
+    SECTION_USERS,
+    SECTION_OPERATION,
+    /* Read in the second pass, once all that they start from and how many there are is known. */
+    SECTION_CLUSTER,
+    SECTION_USER,
+    SECTION_RULE,
+    SECTION_COUNT,
+};
+
+/* Which options of the table may stand there. */
+#define PLACE(place) (1u << BPI_PLACE_##place)
+static const unsigned places_of[SECTION_COUNT] = {
+    [SECTION_PROCESS] = PLACE(PROCESS) | PLACE(CLUSTER),
+    [SECTION_CLASS] = PLACE(CLASS),
+    [SECTION_USERS] = PLACE(USERS),
+    [SECTION_OPERATION] = PLACE(OPERATION),
+    [SECTION_CLUSTER] = PLACE(CLUSTER) | PLACE(OWN),
+    [SECTION_USER] = PLACE(USERS),
+    [SECTION_RULE] = PLACE(RULE),
+};
+
 struct reader {
     struct bpi_config *config;
     const char *name;
     int line; /* that is read, or that an error belongs to; 0 = to the whole file */
-    char section[BPI_CONFIG_NAME_BYTES * 2]; /* "" = none yet */
-    unsigned
-        cluster_headers_count; /* counted in pass 1, so that pass 2 allocates once and leaves no */
-    unsigned rule_headers_count; /* passwords and compiled expressions behind */
-    struct bpi_cluster_config *cluster;
-    struct bpi_rule_config *rule;
-    int class_;
-    bool in_process;
+    char title[BPI_CONFIG_NAME_BYTES * 2]; /* of the section */
+    enum section section;
+    void *base; /* the struct that it is about; NULL where this pass skips it */
+    /* Counted in pass 1, so that pass 2 allocates once and leaves no passwords and compiled expressions
+     * behind. */
+    unsigned headers_count[SECTION_COUNT];
     char error[BPI_CONFIG_TEXT_BYTES];
-    /* Cluster options that [boltpool] set count as defaults, so clusters are read in a second pass. */
     int pass;
 };
 
@@ -59,32 +99,37 @@ set_option(struct reader *reader, const struct bpi_option *option, void *base, c
     return bpi_option_set(option, base, value, text, sizeof(text)) ? 1 : fail(reader, "%s", text);
 }
 
-static int unknown_option(struct reader *reader, const char *section, const char *name)
+/* Long lists of options are left to the reference; of a short one all are named. */
+static int unknown_option(struct reader *reader, const char *name)
 {
-    const char *near = bpi_option_nearest(name);
-    return fail(reader, "[%.60s] has no option '%.60s'%s%s%s", section, name,
+    unsigned places = places_of[reader->section];
+    const struct bpi_option *elsewhere = bpi_option_find(~0u, name);
+    const char *near = bpi_option_nearest(places, name);
+    if (strcmp(name, "claimable_classes") == 0) {
+        return fail(reader,
+                    "claimable_classes is no more; write classes = ... in a [users] section");
+    }
+    if (reader->section != SECTION_PROCESS && reader->section != SECTION_CLUSTER) {
+        char names[256] = "";
+        size_t used = 0;
+        for (size_t i = 0; i < bpi_options_count; i++) {
+            if ((places & 1u << bpi_options[i].place) != 0 && used < sizeof(names)) {
+                used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
+                                         used == 0 ? "" : ", ", bpi_options[i].name);
+            }
+        }
+        return fail(reader, "[%.60s] has no option '%.60s'; there are %s", reader->title, name,
+                    names);
+    }
+    if (elsewhere != NULL) {
+        return fail(reader, "%s belongs into %s", name, bpi_option_place_text(elsewhere->place));
+    }
+    return fail(reader, "[%.60s] has no option '%.60s'%s%s%s", reader->title, name,
                 near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
                 near == NULL ? "" : "'?");
 }
-/* ---- values that are lists or addresses ---- */
 
-static int read_claimable(struct reader *reader)
-{
-    struct bpi_config *config = reader->config;
-    const char *at = config->claimable_classes;
-    config->claimable = 0;
-    while (*(at += strspn(at, " ,\t")) != '\0') {
-        size_t size = strcspn(at, " ,\t");
-        enum bpi_class class_;
-        if (!bpi_class_parse(at, size, &class_)) {
-            return fail(reader, "claimable_classes: '%.*s' is no class",
-                        (int)(size > 60 ? 60 : size), at);
-        }
-        config->claimable |= 1u << class_;
-        at += size;
-    }
-    return 1;
-}
+/* ---- values that say more than a number or a word ---- */
 
 static int split_listen(struct reader *reader, struct bpi_cluster_config *cluster)
 {
@@ -139,116 +184,91 @@ static int split_endpoints(struct reader *reader, struct bpi_cluster_config *clu
     return 1;
 }
 
+static int compile_query(struct reader *reader, struct bpi_rule_config *rule)
+{
+    if (rule->has_regex) {
+        return fail(reader, "query stands twice in [%.60s]", reader->title);
+    }
+    int code = regcomp(&rule->regex, rule->query, REG_EXTENDED | REG_ICASE | REG_NOSUB);
+    if (code != 0) {
+        char text[128];
+        regerror(code, &rule->regex, text, sizeof(text));
+        return fail(reader, "query: '%.60s' is no regular expression: %s", rule->query, text);
+    }
+    rule->has_regex = true;
+    return 1;
+}
+
 /* ---- sections ---- */
 
-static void set_defaults(struct reader *reader, void *base, bool process)
+/* The defaults of the options of `place`; `class_` picks that of a class. */
+static void
+set_defaults(struct reader *reader, void *base, enum bpi_option_place place, unsigned class_)
 {
     for (size_t i = 0; i < bpi_options_count; i++) {
-        if ((bpi_options[i].place == BPI_PLACE_PROCESS) == process) {
-            int done = set_option(reader, &bpi_options[i], base, bpi_options[i].initial);
+        const struct bpi_option *option = &bpi_options[i];
+        if (option->place == place) {
+            int done =
+                set_option(reader, option, base,
+                           option->initials == NULL ? option->initial : option->initials[class_]);
             (void)done; /* a wrong default would be our mistake: the tests parse an empty file */
         }
     }
 }
 
-static int read_process_option(struct reader *reader, const char *name, const char *value)
+static int set_all_defaults(struct reader *reader)
 {
-    for (size_t i = 0; i < bpi_options_count; i++) {
-        if (strcmp(bpi_options[i].name, name) != 0) {
-            continue;
-        }
-        if (bpi_options[i].place == BPI_PLACE_PROCESS) {
-            int done = set_option(reader, &bpi_options[i], reader->config, value);
-            bool is_claimable =
-                bpi_options[i].offset == offsetof(struct bpi_config, claimable_classes);
-            return done && is_claimable ? read_claimable(reader) : done;
-        }
-        if (bpi_options[i].place == BPI_PLACE_CLUSTER) {
-            return set_option(reader, &bpi_options[i], &reader->config->defaults, value);
-        }
-        return fail(reader, "%s belongs into a [cluster NAME] section", name);
+    struct bpi_config *config = reader->config;
+    set_defaults(reader, config, BPI_PLACE_PROCESS, 0);
+    set_defaults(reader, &config->defaults, BPI_PLACE_CLUSTER, 0);
+    set_defaults(reader, &config->defaults, BPI_PLACE_OWN, 0);
+    set_defaults(reader, &config->claim, BPI_PLACE_USERS, 0);
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        set_defaults(reader, &config->classes[i], BPI_PLACE_CLASS, i);
     }
-    return unknown_option(reader, "boltpool", name);
+    for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
+        struct bpi_operation_config *operation = &config->operations[config->operations_count++];
+        snprintf(operation->name, sizeof(operation->name), "%s", built_in[i].name);
+        operation->class_ = built_in[i].class_;
+        operation->high_class = built_in[i].high_class;
+        operation->has_class = true;
+        operation->has_high_class = true;
+    }
+    return split_listen(reader, &config->defaults);
 }
 
-static int read_cluster_option(struct reader *reader, const char *name, const char *value)
+/* What an option means beyond its value. */
+static int after_option(struct reader *reader, const struct bpi_option *option, void *base)
 {
-    for (size_t i = 0; i < bpi_options_count; i++) {
-        if (strcmp(bpi_options[i].name, name) != 0) {
-            continue;
-        }
-        if (bpi_options[i].place == BPI_PLACE_PROCESS) {
-            return fail(reader, "%s belongs into the [boltpool] section", name);
-        }
-        int done = set_option(reader, &bpi_options[i], reader->cluster, value);
-        if (done && bpi_options[i].offset == offsetof(struct bpi_cluster_config, listen)) {
-            done = split_listen(reader, reader->cluster);
-        } else if (done &&
-                   bpi_options[i].offset == offsetof(struct bpi_cluster_config, endpoints)) {
-            done = split_endpoints(reader, reader->cluster);
-        }
-        return done;
+    if (option->place == BPI_PLACE_OWN) {
+        return option->offset == offsetof(struct bpi_cluster_config, listen)
+                   ? split_listen(reader, base)
+                   : split_endpoints(reader, base);
     }
-    return unknown_option(reader, reader->section, name);
+    if (option->place == BPI_PLACE_RULE &&
+        option->offset == offsetof(struct bpi_rule_config, query)) {
+        return compile_query(reader, base);
+    }
+    return 1;
 }
 
-static int read_rule_option(struct reader *reader, const char *name, const char *value)
+static int read_pair(struct reader *reader, const char *name, const char *value)
 {
-    struct bpi_rule_config *rule = reader->rule;
-    struct {
-        const char *name;
-        char *target;
-        size_t size;
-    } texts[] = {
-        {"user", rule->user, sizeof(rule->user)},
-        {"database", rule->database, sizeof(rule->database)},
-        {"application", rule->application, sizeof(rule->application)},
-        {"mode", rule->mode, sizeof(rule->mode)},
-        {"query", rule->query, sizeof(rule->query)},
-    };
-    if (strcmp(name, "class") == 0) {
-        if (!bpi_class_parse(value, strlen(value), &rule->class_)) {
-            return fail(reader,
-                        "class: '%.60s' is none of read_only, read_write, analytics, maintenance, "
-                        "high_priority",
-                        value);
-        }
-        rule->has_class = true;
-        return 1;
+    if (reader->section == SECTION_NONE) {
+        return fail(reader, "'%.60s' stands before any [section]", name);
     }
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (strcmp(texts[i].name, name) != 0) {
-            continue;
-        }
-        if (strlen(value) >= texts[i].size) {
-            return fail(reader, "%s: longer than %zu bytes", name, texts[i].size - 1);
-        }
-        snprintf(texts[i].target, texts[i].size, "%s", value);
-        if (texts[i].target == rule->mode && strcmp(value, "r") != 0 && strcmp(value, "w") != 0) {
-            return fail(reader, "mode: '%.60s' is neither r nor w", value);
-        }
-        if (texts[i].target == rule->database) {
-            rule->has_database = true;
-        }
-        if (texts[i].target == rule->query) {
-            if (rule->has_regex) {
-                return fail(reader, "query stands twice in [%.60s]", reader->section);
-            }
-            int code = regcomp(&rule->regex, value, REG_EXTENDED | REG_ICASE | REG_NOSUB);
-            if (code != 0) {
-                char text[128];
-                regerror(code, &rule->regex, text, sizeof(text));
-                return fail(reader, "query: '%.60s' is no regular expression: %s", value, text);
-            }
-            rule->has_regex = true;
-        }
-        return 1;
+    if (reader->base == NULL) {
+        return 1; /* in the other pass */
     }
-    return fail(
-        reader,
-        "[%.60s] has no option '%.60s'; there are user, database, application, mode, query, "
-        "class",
-        reader->section, name);
+    const struct bpi_option *option = bpi_option_find(places_of[reader->section], name);
+    if (option == NULL) {
+        return unknown_option(reader, name);
+    }
+    void *base = reader->base;
+    if (reader->section == SECTION_PROCESS && option->place == BPI_PLACE_CLUSTER) {
+        base = &reader->config->defaults;
+    }
+    return set_option(reader, option, base, value) && after_option(reader, option, base);
 }
 
 static bool valid_name(const char *name)
@@ -264,17 +284,37 @@ static int enter_cluster(struct reader *reader, const char *name)
     struct bpi_config *config = reader->config;
     for (unsigned i = 0; i < config->clusters_count; i++) {
         if (strcmp(config->clusters[i].name, name) == 0) {
-            reader->cluster = &config->clusters[i];
+            reader->base = &config->clusters[i];
             return 1;
         }
     }
     if (config->clusters_count == BPI_CONFIG_CLUSTERS_MAX) {
         return fail(reader, "more than %d clusters", BPI_CONFIG_CLUSTERS_MAX);
     }
-    reader->cluster = &config->clusters[config->clusters_count++];
-    *reader->cluster = config->defaults;
-    reader->cluster->line = reader->line;
-    snprintf(reader->cluster->name, sizeof(reader->cluster->name), "%s", name);
+    struct bpi_cluster_config *cluster = &config->clusters[config->clusters_count++];
+    *cluster = config->defaults;
+    cluster->line = reader->line;
+    snprintf(cluster->name, sizeof(cluster->name), "%s", name);
+    reader->base = cluster;
+    return 1;
+}
+
+static int enter_user(struct reader *reader, const char *name)
+{
+    struct bpi_config *config = reader->config;
+    for (unsigned i = 0; i < config->users_count; i++) {
+        if (strcmp(config->users[i].name, name) == 0) {
+            reader->base = &config->users[i].claim;
+            return 1;
+        }
+    }
+    if (config->users_count == BPI_CONFIG_USERS_MAX) {
+        return fail(reader, "more than %d [user NAME] sections", BPI_CONFIG_USERS_MAX);
+    }
+    struct bpi_user_config *user = &config->users[config->users_count++];
+    user->claim = config->claim;
+    snprintf(user->name, sizeof(user->name), "%s", name);
+    reader->base = &user->claim;
     return 1;
 }
 
@@ -283,82 +323,137 @@ static int enter_rule(struct reader *reader, const char *name)
     struct bpi_config *config = reader->config;
     for (unsigned i = 0; i < config->rules_count; i++) {
         if (strcmp(config->rules[i].name, name) == 0) {
-            reader->rule = &config->rules[i];
+            reader->base = &config->rules[i];
             return 1;
         }
     }
     if (config->rules_count == BPI_CONFIG_RULES_MAX) {
         return fail(reader, "more than %d rules", BPI_CONFIG_RULES_MAX);
     }
-    reader->rule = &config->rules[config->rules_count++];
-    reader->rule->line = reader->line;
-    snprintf(reader->rule->name, sizeof(reader->rule->name), "%s", name);
+    struct bpi_rule_config *rule = &config->rules[config->rules_count++];
+    rule->line = reader->line;
+    snprintf(rule->name, sizeof(rule->name), "%s", name);
+    reader->base = rule;
     return 1;
 }
 
-static int enter_section(struct reader *reader, const char *section)
+static int enter_operation(struct reader *reader, const char *name)
 {
-    snprintf(reader->section, sizeof(reader->section), "%s", section);
-    reader->in_process = false;
-    reader->cluster = NULL;
-    reader->rule = NULL;
-    reader->class_ = -1;
-    if (strcmp(section, "boltpool") == 0) {
-        reader->in_process = true;
+    struct bpi_config *config = reader->config;
+    enum bpi_class class_;
+    if (bpi_class_parse(name, strlen(name), &class_)) {
+        return fail(reader, "[%.60s]: that is a class; give the operation another name",
+                    reader->title);
+    }
+    struct bpi_operation_config *operation = NULL;
+    for (unsigned i = 0; i < config->operations_count; i++) {
+        if (strcmp(config->operations[i].name, name) == 0) {
+            operation = &config->operations[i];
+        }
+    }
+    if (operation == NULL && config->operations_count == BPI_CONFIG_OPERATIONS_MAX) {
+        return fail(reader, "more than %d operations", BPI_CONFIG_OPERATIONS_MAX);
+    }
+    if (operation == NULL) {
+        operation = &config->operations[config->operations_count++];
+        snprintf(operation->name, sizeof(operation->name), "%s", name);
+    }
+    if (operation->line == 0) {
+        operation->line = reader->line;
+    }
+    reader->base = operation;
+    return 1;
+}
+
+static int enter_class(struct reader *reader, const char *name)
+{
+    enum bpi_class class_;
+    if (!bpi_class_parse(name, strlen(name), &class_)) {
+        return fail(reader,
+                    "[%.60s]: the classes are read_only, read_write, analytics, maintenance, "
+                    "high_priority",
+                    reader->title);
+    }
+    struct bpi_class_config *config = &reader->config->classes[class_];
+    if (config->line == 0) {
+        config->line = reader->line;
+    }
+    reader->base = config;
+    return 1;
+}
+
+/* A [user NAME] section names any user, by a pattern, so it may hold what other names may not. */
+static bool valid_user(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 0 && size < BPI_CONFIG_NAME_BYTES && strpbrk(name, " \t") == NULL;
+}
+
+static int enter_named(struct reader *reader, const char *name)
+{
+    if (reader->section == SECTION_USER && !valid_user(name)) {
+        return fail(reader,
+                    "[%.60s]: a user's name, or a pattern for it, has no blanks and at most "
+                    "%d bytes",
+                    reader->title, BPI_CONFIG_NAME_BYTES - 1);
+    }
+    if (reader->section != SECTION_USER && reader->section != SECTION_CLASS && !valid_name(name)) {
+        return fail(reader, "[%.60s]: a name has letters, digits, '_', '-' and '.'", reader->title);
+    }
+    reader->headers_count[reader->section] += reader->pass == 1;
+    if (reader->pass != (reader->section >= SECTION_CLUSTER ? 2 : 1)) {
         return 1;
     }
-    const char *name = strchr(section, ' ');
-    if (name != NULL) {
-        name += strspn(name, " ");
-        if (strncmp(section, "class ", 6) == 0) {
-            enum bpi_class class_;
-            if (!bpi_class_parse(name, strlen(name), &class_)) {
-                return fail(reader,
-                            "[%.60s]: the classes are read_only, read_write, analytics, "
-                            "maintenance, high_priority",
-                            section);
-            }
-            reader->class_ = (int)class_;
-            return 1;
-        }
-        if (!valid_name(name)) {
-            return fail(reader, "[%.60s]: a name has letters, digits, '_', '-' and '.'", section);
-        }
-        if (strncmp(section, "cluster ", 8) == 0) {
-            reader->cluster_headers_count += reader->pass == 1;
-            return reader->pass == 1 ? 1 : enter_cluster(reader, name);
-        }
-        if (strncmp(section, "rule ", 5) == 0) {
-            reader->rule_headers_count += reader->pass == 1;
-            return reader->pass == 1 ? 1 : enter_rule(reader, name);
+    switch (reader->section) {
+    case SECTION_CLASS:
+        return enter_class(reader, name);
+    case SECTION_OPERATION:
+        return enter_operation(reader, name);
+    case SECTION_CLUSTER:
+        return enter_cluster(reader, name);
+    case SECTION_USER:
+        return enter_user(reader, name);
+    case SECTION_RULE:
+        return enter_rule(reader, name);
+    case SECTION_NONE:
+    case SECTION_PROCESS:
+    case SECTION_USERS:
+    case SECTION_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static int enter_section(struct reader *reader, const char *title)
+{
+    static const char *const kinds[SECTION_COUNT] = {
+        [SECTION_CLASS] = "class ",     [SECTION_OPERATION] = "operation ",
+        [SECTION_CLUSTER] = "cluster ", [SECTION_USER] = "user ",
+        [SECTION_RULE] = "rule ",
+    };
+    snprintf(reader->title, sizeof(reader->title), "%s", title);
+    reader->base = NULL;
+    if (strcmp(title, "boltpool") == 0) {
+        reader->section = SECTION_PROCESS;
+        reader->base = reader->pass == 1 ? reader->config : NULL;
+        return 1;
+    }
+    if (strcmp(title, "users") == 0) {
+        reader->section = SECTION_USERS;
+        reader->base = reader->pass == 1 ? &reader->config->claim : NULL;
+        return 1;
+    }
+    for (int i = 0; i < SECTION_COUNT; i++) {
+        size_t size = kinds[i] == NULL ? 0 : strlen(kinds[i]);
+        if (size > 0 && strncmp(title, kinds[i], size) == 0) {
+            reader->section = (enum section)i;
+            return enter_named(reader, title + size + strspn(title + size, " "));
         }
     }
     return fail(reader,
-                "unknown section [%.60s]; there are [boltpool], [cluster NAME], [class NAME] and "
-                "[rule NAME]",
-                section);
-}
-
-static int read_pair(struct reader *reader, const char *name, const char *value)
-{
-    if (reader->section[0] == '\0') {
-        return fail(reader, "'%.60s' stands before any [section]", name);
-    }
-    if (reader->in_process) {
-        return reader->pass == 1 ? read_process_option(reader, name, value) : 1;
-    }
-    if (reader->class_ >= 0) {
-        if (strcmp(name, "max") != 0) {
-            return fail(reader, "[%s] has no option '%.60s'; there is max", reader->section, name);
-        }
-        return set_option(reader, &bpi_option_class_max, &reader->config->classes[reader->class_],
-                          value);
-    }
-    if (reader->pass == 1) {
-        return 1;
-    }
-    return reader->rule != NULL ? read_rule_option(reader, name, value)
-                                : read_cluster_option(reader, name, value);
+                "unknown section [%.60s]; there are [boltpool], [cluster NAME], [class NAME], "
+                "[users], [user NAME], [operation NAME] and [rule NAME]",
+                title);
 }
 
 /* ---- lines ---- */
@@ -419,7 +514,7 @@ static int read_lines(struct reader *reader, const char *text)
 {
     char line[LINE_BYTES_MAX + 1];
     int done = 1;
-    reader->section[0] = '\0';
+    reader->section = SECTION_NONE;
     reader->line = 0;
     if (strncmp(text, "\xef\xbb\xbf", 3) == 0) {
         text += 3; /* the byte order mark that some editors write */
@@ -450,94 +545,14 @@ static unsigned at_most(unsigned count, unsigned max)
 static int allocate(struct reader *reader)
 {
     struct bpi_config *config = reader->config;
-    unsigned clusters = at_most(reader->cluster_headers_count, BPI_CONFIG_CLUSTERS_MAX);
-    unsigned rules = at_most(reader->rule_headers_count, BPI_CONFIG_RULES_MAX);
+    const unsigned *counts = reader->headers_count;
+    unsigned clusters = at_most(counts[SECTION_CLUSTER], BPI_CONFIG_CLUSTERS_MAX);
+    unsigned users = at_most(counts[SECTION_USER], BPI_CONFIG_USERS_MAX);
+    unsigned rules = at_most(counts[SECTION_RULE], BPI_CONFIG_RULES_MAX);
     config->clusters = calloc(clusters + 1, sizeof(*config->clusters));
+    config->users = calloc(users + 1, sizeof(*config->users));
     config->rules = calloc(rules + 1, sizeof(*config->rules));
-    return config->clusters != NULL && config->rules != NULL;
-}
-
-/* ---- what has to hold for the whole ---- */
-
-static int read_service_password(struct reader *reader, struct bpi_cluster_config *cluster)
-{
-    if (cluster->service_password_file[0] == '\0') {
-        return 1;
-    }
-    const char *why = NULL;
-    char *password = cluster->service_password;
-    errno = 0;
-    FILE *file = fopen(cluster->service_password_file, "re");
-    if (file == NULL || fgets(password, sizeof(cluster->service_password), file) == NULL) {
-        why = errno != 0 ? uv_strerror(-errno) : "it is empty";
-    } else if (strlen(password) == sizeof(cluster->service_password) - 1) {
-        why = "its first line is too long";
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    if (why != NULL) {
-        return fail(reader, "[cluster %s] service_password_file: can't read %.200s: %s",
-                    cluster->name, cluster->service_password_file, why);
-    }
-    password[strcspn(password, "\r\n")] = '\0';
-    return 1;
-}
-
-static int check_cluster(struct reader *reader, struct bpi_cluster_config *cluster)
-{
-    reader->line = cluster->line;
-    if (cluster->endpoints_count == 0) {
-        return fail(reader, "[cluster %s] has no endpoints; give endpoints = bolt://host:7687",
-                    cluster->name);
-    }
-    if (!split_listen(reader, cluster) || !read_service_password(reader, cluster)) {
-        return 0;
-    }
-    if (cluster->tls_mode != BPI_TLS_OFF &&
-        (cluster->tls_cert_file[0] == '\0' || cluster->tls_key_file[0] == '\0')) {
-        return fail(reader, "[cluster %s] tls_mode needs tls_cert_file and tls_key_file",
-                    cluster->name);
-    }
-    if (cluster->auth_type == BPI_AUTH_FILE &&
-        (cluster->auth_file[0] == '\0' || cluster->service_user[0] == '\0' ||
-         cluster->service_password[0] == '\0')) {
-        return fail(reader,
-                    "[cluster %s] auth_type = file needs auth_file, service_user and "
-                    "service_password or service_password_file",
-                    cluster->name);
-    }
-    return 1;
-}
-
-static int check_whole(struct reader *reader)
-{
-    struct bpi_config *config = reader->config;
-    reader->line = 0;
-    if (config->clusters_count == 0) {
-        return fail(reader, "no [cluster NAME] section; boltpool needs at least one");
-    }
-    for (unsigned i = 0; i < config->clusters_count; i++) {
-        struct bpi_cluster_config *cluster = &config->clusters[i];
-        if (!check_cluster(reader, cluster)) {
-            return 0;
-        }
-        for (unsigned j = 0; j < i; j++) {
-            const struct bpi_cluster_config *other = &config->clusters[j];
-            if (cluster->listen_port != 0 && cluster->listen_port == other->listen_port &&
-                strcmp(cluster->listen_host, other->listen_host) == 0) {
-                return fail(reader, "[cluster %s] and [cluster %s] listen on the same address",
-                            other->name, cluster->name);
-            }
-        }
-    }
-    for (unsigned i = 0; i < config->rules_count; i++) {
-        if (!config->rules[i].has_class) {
-            reader->line = config->rules[i].line;
-            return fail(reader, "[rule %s] names no class", config->rules[i].name);
-        }
-    }
-    return 1;
+    return config->clusters != NULL && config->users != NULL && config->rules != NULL;
 }
 
 /* ---- reading ---- */
@@ -555,10 +570,8 @@ int bpi_config_parse(const char *name,
     }
     atomic_init(&config->references, 1);
     snprintf(config->file, sizeof(config->file), "%s", name);
-    struct reader reader = {.config = config, .name = name, .class_ = -1};
-    set_defaults(&reader, config, true);
-    set_defaults(&reader, &config->defaults, false);
-    int done = read_claimable(&reader);
+    struct reader reader = {.config = config, .name = name};
+    int done = set_all_defaults(&reader);
     if (done && strlen(name) >= sizeof(config->file)) {
         done = fail(&reader, "the file's name is longer than %zu bytes", sizeof(config->file) - 1);
     }
@@ -570,7 +583,8 @@ int bpi_config_parse(const char *name,
         return BP_E_NO_MEMORY;
     }
     reader.pass = 2;
-    if (!done || !read_lines(&reader, text) || !check_whole(&reader)) {
+    if (!done || !read_lines(&reader, text) ||
+        !bpi_config_check(config, &reader.line, reader.error, sizeof(reader.error))) {
         char at[16] = "";
         if (reader.line > 0) {
             snprintf(at, sizeof(at), "%d:", reader.line);
@@ -635,6 +649,7 @@ void bpi_config_unref(struct bpi_config *config)
         }
     }
     free(config->rules);
+    free(config->users);
     for (unsigned i = 0; i < config->clusters_count; i++) {
         explicit_bzero(config->clusters[i].service_password,
                        sizeof(config->clusters[i].service_password));
@@ -642,4 +657,37 @@ void bpi_config_unref(struct bpi_config *config)
     explicit_bzero(config->defaults.service_password, sizeof(config->defaults.service_password));
     free(config->clusters);
     free(config);
+}
+
+/* ---- looking into it ---- */
+
+unsigned bpi_amount_of(struct bpi_amount amount, unsigned whole, bool round_up)
+{
+    if (!amount.is_percent) {
+        return amount.value;
+    }
+    uint64_t hundredths = (uint64_t)amount.value * whole;
+    return (unsigned)((hundredths + (round_up ? 99 : 0)) / 100);
+}
+
+const struct bpi_claim_config *bpi_config_claim(const struct bpi_config *config, const char *user)
+{
+    for (unsigned i = 0; i < config->users_count; i++) {
+        if (fnmatch(config->users[i].name, user, 0) == 0) {
+            return &config->users[i].claim;
+        }
+    }
+    return &config->claim;
+}
+
+const struct bpi_operation_config *
+bpi_config_operation(const struct bpi_config *config, const char *name, size_t size)
+{
+    for (unsigned i = 0; i < config->operations_count; i++) {
+        const char *own = config->operations[i].name;
+        if (size < BPI_CONFIG_NAME_BYTES && strlen(own) == size && memcmp(own, name, size) == 0) {
+            return &config->operations[i];
+        }
+    }
+    return NULL;
 }

@@ -477,5 +477,8 @@ void bpi_daemon_stats_get(struct bpi_daemon *daemon, struct bpi_daemon_stats *re
         ret_stats->transactions +=
             atomic_load_explicit(&worker->transactions, memory_order_relaxed);
         ret_stats->refusals += atomic_load_explicit(&worker->refusals, memory_order_relaxed);
+        ret_stats->claims_lowered +=
+            atomic_load_explicit(&worker->claims_lowered, memory_order_relaxed);
+        ret_stats->claims_bad += atomic_load_explicit(&worker->claims_bad, memory_order_relaxed);
     }
 }

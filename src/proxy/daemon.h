@@ -22,6 +22,8 @@ struct bpi_daemon_stats {
     unsigned clients;
     uint64_t transactions;
     uint64_t refusals;
+    uint64_t claims_lowered; /* above what the client may claim */
+    uint64_t claims_bad;     /* of no sense */
 };
 
 /* Takes over the caller's reference of `config`, on success only. Listens, but serves nobody yet.

@@ -93,7 +93,8 @@ static bool takes_disabled(const struct bpi_hello_kept *hello, const struct bpi_
     return hello->has_disabled && !tx->has_disabled;
 }
 
-/* What the caller is about to do. */
+/* What the caller is about to do. A transaction's first query stands in a RUN behind its BEGIN, which is here
+ * already where the driver pipelines. */
 static struct bpi_operation describe(const struct bpi_session *session,
                                      const struct bpi_request *request)
 {
@@ -102,7 +103,13 @@ static struct bpi_operation describe(const struct bpi_session *session,
         .application = session->hello == NULL ? "" : session->hello->application,
         .query = request->read.query,
         .tx = request->tx,
+        .is_explicit = request->tag == BPI_BOLT_BEGIN,
+        .tenant_by = bpi_session_config(session)->tenant_by,
     };
+    const struct bpi_request *next = request->next;
+    if (operation.is_explicit && next != NULL && next->tag == BPI_BOLT_RUN && next->error == 0) {
+        operation.query = next->read.query;
+    }
     operation.tx.mode_read |= request->tag == BPI_BOLT_ROUTE;
     return operation;
 }
@@ -121,6 +128,48 @@ static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
     return bpi_identity_hash(key, lower, size);
 }
 
+/* 0 = none at all. */
+static uint64_t tenant_key(const struct bpi_session *session, struct bpi_bolt_text tenant)
+{
+    if (tenant.data == NULL) {
+        bool has_user = bpi_session_user(session)[0] != '\0';
+        return !has_user ? 0 : session->user_key == 0 ? 1 : session->user_key;
+    }
+    if (tenant.size == 0) {
+        return 0;
+    }
+    uint64_t hash =
+        bpi_identity_hash(bpi_cluster_key(session->front->cluster), tenant.data, tenant.size);
+    return hash == 0 ? 1 : hash;
+}
+
+static void classify(struct bpi_session *session, struct bpi_operation *operation)
+{
+    const struct bpi_config *config = bpi_daemon_config(session->worker->daemon);
+    struct bpi_pool_waiter *waiter = &session->wish.waiter;
+    bp_usec now_us = bpi_session_now_us(session);
+    struct bpi_classified classified = bpi_classify(config, operation);
+    bp_usec wait_us = config->classes[classified.class_].queue_timeout_us;
+    if (wait_us == 0) {
+        wait_us = bpi_session_config(session)->queue_timeout_us;
+    }
+    waiter->class_ = classified.class_;
+    waiter->priority = classified.priority;
+    waiter->tenant_key = tenant_key(session, classified.tenant);
+    waiter->expires_us = now_us + wait_us;
+    waiter->deadline_us = classified.deadline_us == 0 ? 0 : now_us + classified.deadline_us;
+    waiter->sheddable = classified.sheddable;
+    snprintf(session->operation, sizeof(session->operation), "%s", classified.name);
+    if (classified.lowered > 0) {
+        atomic_fetch_add_explicit(&session->worker->claims_lowered, classified.lowered,
+                                  memory_order_relaxed);
+    }
+    if (classified.bad > 0) {
+        atomic_fetch_add_explicit(&session->worker->claims_bad, classified.bad,
+                                  memory_order_relaxed);
+    }
+}
+
 static void ask_for_link(struct bpi_session *session, struct bpi_request *request)
 {
     if (session->worker->draining) {
@@ -132,13 +181,14 @@ static void ask_for_link(struct bpi_session *session, struct bpi_request *reques
         return;
     }
     struct bpi_operation operation = describe(session, request);
+    const struct bpi_cluster_config *config = bpi_session_config(session);
     struct bpi_wish *wish = &session->wish;
-    const uint8_t *key = bpi_cluster_key(session->front->cluster);
-    wish->waiter.class_ = bpi_classify(bpi_daemon_config(session->worker->daemon), &operation);
-    wish->waiter.user_key = session->user_key;
-    wish->waiter.database_key = bpi_session_config(session)->max_database_links == 0
-                                    ? 0
-                                    : database_hash(key, operation.tx.db);
+    classify(session, &operation);
+    wish->waiter.user_key = config->max_user_links == 0 ? 0 : session->user_key;
+    wish->waiter.database_key =
+        config->max_database_links == 0
+            ? 0
+            : database_hash(bpi_cluster_key(session->front->cluster), operation.tx.db);
     wish->identity = session->identity;
     wish->version = session->version;
     wish->utc_patch = session->utc_patch;

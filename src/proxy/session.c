@@ -554,6 +554,15 @@ static bp_usec keep_alive_us(const struct bpi_session *session)
                                                                            : interval_us;
 }
 
+/* When nobody waits for the link any more: work that can't be done by its deadline needs none. */
+static bp_usec wish_until_us(const struct bpi_session *session)
+{
+    const struct bpi_pool_waiter *waiter = &session->wish.waiter;
+    return waiter->deadline_us != 0 && waiter->deadline_us < waiter->expires_us
+               ? waiter->deadline_us
+               : waiter->expires_us;
+}
+
 static bp_usec next_deadline_us(const struct bpi_session *session)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
@@ -562,7 +571,7 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
         earlier(&next_us, session->accepted_us, config->connect_timeout_us);
     }
     if (session->wish_wait == BPI_WAIT_ON) {
-        earlier(&next_us, session->wish.waiter.arrived_us, config->queue_timeout_us);
+        earlier(&next_us, wish_until_us(session), 1);
         if (!session->wish_notified) {
             earlier(&next_us, session->wish.waiter.arrived_us, config->queue_notify_after_us);
         }
@@ -610,15 +619,22 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
                     more);
         }
     }
-    if (waited_us < config->queue_timeout_us) {
+    if (now_us < wish_until_us(session)) {
         return;
     }
+    const struct bpi_pool_waiter *waiter = &session->wish.waiter;
     bpi_cluster_explain(session->front->cluster, &session->wish, why, sizeof(why));
-    snprintf(
-        text, sizeof(text),
-        "boltpool: no server connection within queue_timeout = %.3g s: %s. Try again; raise the "
-        "limit or queue_timeout if this happens often.",
-        (double)config->queue_timeout_us / 1e6, why);
+    if (wish_until_us(session) != waiter->expires_us) {
+        snprintf(text, sizeof(text),
+                 "boltpool: no server connection before the deadline of %.3g s: %s. Try again; "
+                 "give more time, or raise the limit, if this happens often.",
+                 (double)(waiter->deadline_us - waiter->arrived_us) / 1e6, why);
+    } else {
+        snprintf(text, sizeof(text),
+                 "boltpool: no server connection within queue_timeout = %.3g s: %s. Try again; "
+                 "raise the limit or queue_timeout if this happens often.",
+                 (double)(waiter->expires_us - waiter->arrived_us) / 1e6, why);
+    }
     bpi_session_wish_refuse(session, bp_error_neo4j_code(BP_E_QUEUE_TIMEOUT), text);
 }
 

@@ -134,6 +134,8 @@ struct bpi_session {
     struct bpi_wish wish;
     enum bpi_session_wait wish_wait;
     bool wish_notified; /* its long wait was logged */
+    /* What the work was classed as, for reports; "" before the first. Longer names are cut. */
+    char operation[40];
 
     /* While a link is held. */
     struct bpi_link *link;
@@ -175,6 +177,8 @@ struct bpi_worker {
     struct bpi_log_limit client_log;
     _Atomic uint64_t transactions;
     _Atomic uint64_t refusals;
+    _Atomic uint64_t claims_lowered; /* of tx_metadata, above what the client may claim */
+    _Atomic uint64_t claims_bad;     /* ... that make no sense */
 };
 
 /* One listener with its cluster. */

@@ -47,7 +47,7 @@ static void refused(const char *text, const char *begin, const char *word)
 
 /* ---- every option ---- */
 
-enum type { TEXT, COUNT, BYTES, DURATION, VERSION, WORD };
+enum type { TEXT, COUNT, BYTES, DURATION, VERSION, WORD, FLAG, AMOUNT, CLASSES };
 
 struct expected {
     const char *name;
@@ -71,6 +71,12 @@ static const struct expected in_cluster[] = {
     {"max_links", COUNT, OF(max_links), 20, NULL, 1, 100000, "21"},
     {"max_user_links", COUNT, OF(max_user_links), 0, NULL, 0, 100000, "7"},
     {"max_database_links", COUNT, OF(max_database_links), 0, NULL, 0, 100000, "7"},
+    {"min_idle_links", COUNT, OF(min_idle_links), 0, NULL, 0, 100000, "7"},
+    {"max_connects", COUNT, OF(max_connects), 16, NULL, 1, 1000, "7"},
+    {"max_endpoint_links", COUNT, OF(max_endpoint_links), 0, NULL, 0, 100000, "7"},
+    {"max_endpoint_transactions", COUNT, OF(max_endpoint_transactions), 380, NULL, 0, 100000, "7"},
+    {"link_error_limit", COUNT, OF(link_error_limit), 5, NULL, 0, 1000000, "7"},
+    {"tenant_by", WORD, OF(tenant_by), BPI_TENANT_USER, NULL, 0, 3, "claim"},
     {"max_clients", COUNT, OF(max_clients), 10000, NULL, 1, 1000000, "7"},
     {"max_bolt_version", VERSION, OF(max_bolt_version), BPI_BOLT(6, 1), NULL, 0, 0, "4.4"},
     {"auth_type", WORD, OF(auth_type), BPI_AUTH_PASSTHROUGH, NULL, 0, 2, "passthrough"},
@@ -95,6 +101,13 @@ static const struct expected in_cluster[] = {
     {"link_auth_ttl", DURATION, OF(link_auth_ttl_us), 300000000, NULL, 0, YEAR_US, "1h"},
     {"link_idle_timeout", DURATION, OF(link_idle_timeout_us), 600000000, NULL, 0, YEAR_US, "1h"},
     {"link_lifetime", DURATION, OF(link_lifetime_us), 3600000000, NULL, 0, YEAR_US, "2h"},
+    {"link_check_after", DURATION, OF(link_check_after_us), 30000000, NULL, 0, YEAR_US, "1s"},
+    {"link_check_timeout", DURATION, OF(link_check_timeout_us), 1000000, NULL, 1000, YEAR_US, "2s"},
+    {"link_keep_alive", DURATION, OF(link_keep_alive_us), 0, NULL, 0, YEAR_US, "1min"},
+    {"dead_server_timeout", DURATION, OF(dead_server_timeout_us), 10000000, NULL, 0, YEAR_US, "5s"},
+    {"lend_max_hold", DURATION, OF(lend_max_hold_us), 50000, NULL, 0, YEAR_US, "20ms"},
+    {"pass_over", DURATION, OF(pass_over_us), 1000, NULL, 0, YEAR_US, "4ms"},
+    {"leak_report_after", DURATION, OF(leak_report_after_us), 300000000, NULL, 0, YEAR_US, "0"},
     {"max_message_bytes", BYTES, OF(max_message_bytes), 128 << 20, NULL, 1024, UINT64_C(1) << 31,
      "2GiB"},
     {"max_login_message_bytes", BYTES, OF(max_login_message_bytes), 8192, NULL, 256, 1 << 20,
@@ -117,11 +130,53 @@ static const struct expected in_process[] = {
      "debug"},
     {"drain_timeout", DURATION, offsetof(struct bpi_config, drain_timeout_us), 30000000, NULL, 0,
      YEAR_US, "1s"},
-    {"claimable_classes", TEXT, offsetof(struct bpi_config, claimable_classes), 0,
-     "read_only, read_write, analytics, maintenance", 0, TEXT_BYTES, "analytics"},
+    {"learn_classes", FLAG, offsetof(struct bpi_config, learn_classes), 0, NULL, 0, 2, "yes"},
+    {"learn_after", DURATION, offsetof(struct bpi_config, learn_after_us), 2000000, NULL, 1000,
+     YEAR_US, "1s"},
 };
 
 #define PROCESS_OPTIONS_COUNT (sizeof(in_process) / sizeof(in_process[0]))
+
+/* Of read_write; min and max of the AMOUNTs are numbers of links. */
+static const struct expected in_class[] = {
+    {"min", AMOUNT, offsetof(struct bpi_class_config, min), 0, NULL, 0, 100000, "1"},
+    {"max", AMOUNT, offsetof(struct bpi_class_config, max), 0, NULL, 0, 100000, "1"},
+    {"share", COUNT, offsetof(struct bpi_class_config, share), 200, NULL, 1, 10000, "1"},
+    {"max_waiting", COUNT, offsetof(struct bpi_class_config, max_waiting), 10000, NULL, 0, 1000000,
+     "0"},
+    {"queue_timeout", DURATION, offsetof(struct bpi_class_config, queue_timeout_us), 0, NULL, 0,
+     YEAR_US, "1s"},
+    {"deadline", DURATION, offsetof(struct bpi_class_config, deadline_us), 0, NULL, 0, YEAR_US,
+     "1s"},
+    {"codel_target", DURATION, offsetof(struct bpi_class_config, codel_target_us), 0, NULL, 0,
+     YEAR_US, "5ms"},
+};
+
+#define CLASS_OPTIONS_COUNT (sizeof(in_class) / sizeof(in_class[0]))
+
+static const struct expected in_users[] = {
+    {"max_priority", WORD, offsetof(struct bpi_claim_config, max_priority), BPI_PRIORITY_NORMAL,
+     NULL, 0, 4, "high"},
+    {"classes", CLASSES, offsetof(struct bpi_claim_config, classes), 0xf, NULL, 0, 0, "analytics"},
+};
+
+#define USERS_OPTIONS_COUNT (sizeof(in_users) / sizeof(in_users[0]))
+
+static const struct {
+    const struct expected *options;
+    size_t count;
+    const char *head; /* of their section */
+} tables[] = {
+    {in_cluster, CLUSTER_OPTIONS_COUNT, "# one\n\n; three\n" CLUSTER "max_links = 100000\n"},
+    {in_process, PROCESS_OPTIONS_COUNT, CLUSTER "[boltpool]\n"},
+    {in_class, CLASS_OPTIONS_COUNT, CLUSTER "max_links = 100000\n[class read_write]\n"},
+    {in_users, USERS_OPTIONS_COUNT, CLUSTER "[users]\n"},
+    {in_users, USERS_OPTIONS_COUNT, CLUSTER "[user a*]\n"},
+};
+
+#define TABLES_COUNT (sizeof(tables) / sizeof(tables[0]))
+/* [operation] has class and high_class, [rule] five conditions and six things to name. */
+#define OTHER_OPTIONS_COUNT (2 + 11)
 
 static uint64_t number_of(const struct expected *option, const void *base)
 {
@@ -129,7 +184,15 @@ static uint64_t number_of(const struct expected *option, const void *base)
     uint64_t number = 0;
     unsigned small = 0;
     bpi_bolt_version version = 0;
+    struct bpi_amount amount;
+    bool flag = false;
     switch (option->type) {
+    case AMOUNT:
+        memcpy(&amount, at, sizeof(amount));
+        return amount.value;
+    case FLAG:
+        memcpy(&flag, at, sizeof(flag));
+        return flag;
     case BYTES:
     case DURATION:
         memcpy(&number, at, sizeof(number));
@@ -139,6 +202,7 @@ static uint64_t number_of(const struct expected *option, const void *base)
         return version;
     case COUNT:
     case WORD:
+    case CLASSES:
         memcpy(&small, at, sizeof(small));
         return small;
     case TEXT:
@@ -167,12 +231,32 @@ static void every_option_has_its_default(void **state)
     for (size_t i = 0; i < PROCESS_OPTIONS_COUNT; i++) {
         has_default(&in_process[i], config);
     }
-    assert_int_equal(config->claimable, 0xf);
+    for (size_t i = 0; i < CLASS_OPTIONS_COUNT; i++) {
+        has_default(&in_class[i], &config->classes[BPI_CLASS_READ_WRITE]);
+    }
+    for (size_t i = 0; i < USERS_OPTIONS_COUNT; i++) {
+        has_default(&in_users[i], &config->claim);
+    }
     assert_string_equal(config->clusters[0].listen_host, "127.0.0.1");
     assert_int_equal(config->clusters[0].listen_port, 7688);
     assert_string_equal(config->file, "t.ini");
+    bpi_config_unref(config);
+}
+
+static void each_class_has_its_own_defaults(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned max_percent, share;
+    } expected[BPI_CLASS_COUNT] = {{0, 200}, {0, 200}, {50, 50}, {25, 20}, {0, 500}};
+    struct bpi_config *config = parsed(CLUSTER);
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        assert_int_equal(config->classes[i].max, 0);
+        const struct bpi_class_config *class_ = &config->classes[i];
+        assert_int_equal(class_->max.value, expected[i].max_percent);
+        assert_int_equal(class_->max.is_percent, expected[i].max_percent != 0);
+        assert_int_equal(class_->share, expected[i].share);
+        assert_int_equal(class_->min.value, 0);
+        assert_int_equal(class_->max_waiting, 10000);
     }
     bpi_config_unref(config);
 }
@@ -197,18 +281,29 @@ static void every_option_is_read(void **state)
         bpi_config_unref(config);
     }
     struct bpi_config *config =
-        parsed("[boltpool]\nloops=3\nlog_level = debug\ndrain_timeout = 1s\n"
-               "claimable_classes = high_priority ,maintenance\n" CLUSTER
-               "pool_mode = session\nmax_bolt_version = 5.4\n"
-               "[class analytics]\nmax = 2\n[class high_priority]\nmax = 100000\n");
+        parsed("[boltpool]\nloops=3\nlog_level = debug\ndrain_timeout = 1s\nlearn_classes = yes\n"
+               "learn_after = 1ms\n" CLUSTER "pool_mode = session\nmax_bolt_version = 5.4\n"
+               "tenant_by = application\nmax_links = 90000\n[class analytics]\nmax = 2\n"
+               "[class high_priority]\nmax = 100000\nmin = 3\nshare = 4\nqueue_timeout = 5s\n"
+               "deadline = 6s\nmax_waiting = 7\ncodel_target = 8ms\n");
     assert_int_equal(config->loops, 3);
     assert_int_equal(config->log_level_value, BPI_LOG_DEBUG);
     assert_int_equal(config->drain_timeout_us, 1000000);
-    assert_int_equal(config->claimable, 1 << BPI_CLASS_HIGH_PRIORITY | 1 << BPI_CLASS_MAINTENANCE);
+    assert_true(config->learn_classes);
+    assert_int_equal(config->learn_after_us, 1000);
     assert_int_equal(config->clusters[0].pool_mode, BPI_POOL_MODE_SESSION);
     assert_int_equal(config->clusters[0].max_bolt_version, BPI_BOLT(5, 4));
-    assert_int_equal(config->classes[BPI_CLASS_ANALYTICS].max, 2);
-    assert_int_equal(config->classes[BPI_CLASS_HIGH_PRIORITY].max, 100000);
+    assert_int_equal(config->clusters[0].tenant_by, BPI_TENANT_APPLICATION);
+    assert_int_equal(config->classes[BPI_CLASS_ANALYTICS].max.value, 2);
+    assert_false(config->classes[BPI_CLASS_ANALYTICS].max.is_percent);
+    const struct bpi_class_config *high = &config->classes[BPI_CLASS_HIGH_PRIORITY];
+    assert_int_equal(high->max.value, 100000);
+    assert_int_equal(high->min.value, 3);
+    assert_int_equal(high->share, 4);
+    assert_int_equal(high->queue_timeout_us, 5000000);
+    assert_int_equal(high->deadline_us, 6000000);
+    assert_int_equal(high->max_waiting, 7);
+    assert_int_equal(high->codel_target_us, 8000);
     bpi_config_unref(config);
 }
 
@@ -237,7 +332,8 @@ static void try_bounds(const struct expected *option, const char *head)
                                              "1k",   "1KB", "1 week"};
     char value[32];
     const char *unit = option->type == DURATION ? "us" : "";
-    if (option->type == COUNT || option->type == BYTES || option->type == DURATION) {
+    if (option->type == COUNT || option->type == BYTES || option->type == DURATION ||
+        option->type == AMOUNT) {
         for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
             one_option(head, option->name, no_numbers[i], false);
         }
@@ -260,7 +356,21 @@ static void try_bounds(const struct expected *option, const char *head)
     if (option->type == BYTES) {
         one_option(head, option->name, "18446744073709551615KiB", false);
     }
-    if (option->type == WORD || option->type == VERSION) {
+    if (option->type == AMOUNT) {
+        one_option(head, option->name, "0%", true);
+        one_option(head, option->name, "100%", true);
+        one_option(head, option->name, "101%", false);
+        one_option(head, option->name, "%", false);
+        one_option(head, option->name, "5%%", false);
+        one_option(head, option->name, "-5%", false);
+        one_option(head, option->name, "5.5%", false);
+    }
+    if (option->type == CLASSES) {
+        one_option(head, option->name, "read_only, fast", false);
+        one_option(head, option->name, "high_priority ,maintenance", true);
+        one_option(head, option->name, "", true);
+    }
+    if (option->type == WORD || option->type == VERSION || option->type == FLAG) {
         one_option(head, option->name, "", false);
         one_option(head, option->name, "nonsense", false);
         one_option(head, option->name, "OFF", false);
@@ -277,17 +387,24 @@ static void try_bounds(const struct expected *option, const char *head)
 static void bounds_are_kept_and_errors_name_the_line(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CLUSTER_OPTIONS_COUNT; i++) {
-        try_bounds(&in_cluster[i], "# one\n\n; three\n" CLUSTER);
+    for (size_t i = 0; i < TABLES_COUNT; i++) {
+        for (size_t j = 0; j < tables[i].count; j++) {
+            try_bounds(&tables[i].options[j], tables[i].head);
+        }
     }
-    for (size_t i = 0; i < PROCESS_OPTIONS_COUNT; i++) {
-        try_bounds(&in_process[i], CLUSTER "[boltpool]\n");
-    }
-    one_option(CLUSTER "[class analytics]\n", "max", "100001", false);
     one_option(CLUSTER, "max_bolt_version", "5.5", false);
     one_option(CLUSTER, "max_bolt_version", "4.0", false);
-    one_option(CLUSTER "[boltpool]\n", "claimable_classes", "read_only, fast", false);
-    one_option(CLUSTER "[boltpool]\n", "claimable_classes", "", true);
+    static const char *const in_rule[] = {"class", "priority",  "deadline",   "tenant",
+                                          "shed",  "mode",      "user",       "database",
+                                          "query", "operation", "application"};
+    for (size_t i = 0; i < sizeof(in_rule) / sizeof(in_rule[0]); i++) {
+        char value[BPI_CONFIG_TEXT_BYTES + 1];
+        memset(value, 'x', sizeof(value) - 1);
+        value[sizeof(value) - 1] = '\0';
+        one_option(CLUSTER "[rule r]\n", in_rule[i], value, false);
+    }
+    one_option(CLUSTER "[operation o]\n", "class", "fast", false);
+    one_option(CLUSTER "[operation o]\n", "high_class", "", false);
 }
 
 static void the_reference_prints_every_option(void **state)
@@ -308,15 +425,17 @@ static void the_reference_prints_every_option(void **state)
         }
         assert_int_equal(pipes, 7); /* no cell has one of its own */
     }
-    /* max of a class, and six of a rule. */
-    assert_int_equal(rows, CLUSTER_OPTIONS_COUNT + PROCESS_OPTIONS_COUNT + 1 + 6);
-    for (size_t i = 0; i < CLUSTER_OPTIONS_COUNT + PROCESS_OPTIONS_COUNT; i++) {
-        const struct expected *option =
-            i < CLUSTER_OPTIONS_COUNT ? &in_cluster[i] : &in_process[i - CLUSTER_OPTIONS_COUNT];
-        char row[64];
-        snprintf(row, sizeof(row), "\n| `%s` | ", option->name);
-        assert_non_null(strstr(text, row));
+    size_t expected = OTHER_OPTIONS_COUNT;
+    for (size_t i = 0; i < TABLES_COUNT - 1; i++) { /* [users] and [user] are the same rows */
+        expected += tables[i].count;
+        for (size_t j = 0; j < tables[i].count; j++) {
+            char row[64];
+            snprintf(row, sizeof(row), "\n| `%s` | ", tables[i].options[j].name);
+            assert_non_null(strstr(text, row));
+        }
     }
+    assert_int_equal(rows, expected);
+    assert_non_null(strstr(text, "| `max` | [class] | `0`, analytics `50%`, maintenance `25%` |"));
     assert_non_null(strstr(text, "`off`, `optional`, `required`"));
     free(text);
 }
@@ -356,7 +475,8 @@ static void a_section_may_stand_twice_and_the_last_value_holds(void **state)
     assert_int_equal(config->clusters[0].endpoints_count, 1);
     assert_string_equal(config->clusters[0].endpoint[0].host, "two");
     assert_int_equal(config->clusters[0].line, 1);
-    assert_int_equal(config->classes[BPI_CLASS_ANALYTICS].max, 2);
+    assert_int_equal(config->classes[BPI_CLASS_ANALYTICS].max.value, 2);
+    assert_int_equal(config->classes[BPI_CLASS_ANALYTICS].line, 4);
     assert_int_equal(config->rules_count, 1);
     assert_string_equal(config->rules[0].user, "x");
     bpi_config_unref(config);
@@ -388,7 +508,26 @@ static void wrong_sections_and_names_are_told_with_their_line(void **state)
         {CLUSTER "loops = 1\n", "t.ini:3: ", "belongs into the [boltpool] section"},
         {"[boltpool]\nlisten = h:1\n", "t.ini:2: ", "belongs into a [cluster NAME] section"},
         {"[boltpool]\nlog_levle = info\n", "t.ini:2: ", "did you mean 'log_level'?"},
-        {CLUSTER "[class analytics]\nmin = 1\n", "t.ini:4: ", "there is max"},
+        {CLUSTER "[class analytics]\nmix = 1\n", "t.ini:4: ", "there are min, max, share"},
+        {CLUSTER "[boltpool]\nclaimable_classes = analytics\n",
+         "t.ini:4: ", "in a [users] section"},
+        {CLUSTER "max_priority = low\n", "t.ini:3: ", "belongs into the [users] section"},
+        {CLUSTER "share = 1\n", "t.ini:3: ", "belongs into a [class NAME] section"},
+        {CLUSTER "[users]\nprio = low\n", "t.ini:4: ", "there are max_priority, classes"},
+        {CLUSTER "[users x]\n", "t.ini:3: ", "unknown section [users x]"},
+        {CLUSTER "[user]\n", "t.ini:3: ", "unknown section [user]"},
+        {CLUSTER "[user a b]\n", "t.ini:3: ", "no blanks"},
+        {CLUSTER "[operation read_only]\n", "t.ini:3: ", "that is a class"},
+        {CLUSTER "[operation o]\nhigh_class = analytics\n", "t.ini:3: ", "names no class"},
+        {CLUSTER "[operation o o]\n", "t.ini:3: ", "a name has letters"},
+        {CLUSTER "[class analytics]\nmin = 3\nmax = 2\n", "t.ini:3: ", "min = 3 is above max = 2"},
+        {CLUSTER "[class analytics]\nmin = 60%\n", "t.ini:3: ", "min = 12 is above max = 10"},
+        {"\n" CLUSTER "[class read_only]\nmin = 12\n[class read_write]\nmin = 45%\n",
+         "t.ini:2: ", "(read_only 12 + read_write 9)"},
+        {"[cluster b]\nendpoints = bolt://h\nlisten = h:1\nmax_links = 1000\n" CLUSTER
+         "[class read_only]\nmin = 21\n",
+         "t.ini:5: ", "[cluster a] max_links = 20 is less"},
+        {CLUSTER "min_idle_links = 21\n", "t.ini:1: ", "above max_links = 20"},
         {"[cluster a]\n\n[cluster b]\nendpoints = bolt://h\n", "t.ini:1: ", "no endpoints"},
         {CLUSTER "\n[cluster b]\nendpoints = bolt://h\n", "t.ini:4: ", "the same address"},
         {CLUSTER "tls_mode = required\n", "t.ini:1: ", "needs tls_cert_file"},
@@ -525,7 +664,8 @@ static void rules_keep_their_order_and_compile_their_expression(void **state)
     rule = &config->rules[1];
     assert_true(rule->has_database && !rule->has_regex);
     assert_string_equal(rule->database, "");
-    assert_string_equal(rule->mode, "r");
+    assert_true(rule->has_mode);
+    assert_int_equal(rule->mode, BPI_MODE_READ);
     assert_string_equal(rule->user, "r*");
     assert_string_equal(rule->application, "x");
     bpi_config_unref(config);
@@ -541,11 +681,14 @@ static void wrong_rules_are_told_with_their_line(void **state)
         {CLUSTER "[rule r]\nquery = [\nclass = x\n", "t.ini:4: query", "no regular expression"},
         {CLUSTER "[rule r]\nquery = a\nquery = b\n", "t.ini:5: query", "twice"},
         {CLUSTER "[rule r]\nquery = a\n[rule r]\nquery = b\n", "t.ini:6: query", "twice"},
-        {CLUSTER "[rule r]\nmode = x\n", "t.ini:4: mode", "neither r nor w"},
+        {CLUSTER "[rule r]\nmode = x\n", "t.ini:4: mode", "none of r|w"},
         {CLUSTER "[rule r]\nclass = x\n", "t.ini:4: class", "none of"},
         {CLUSTER "[rule r]\nuse = x\n", "t.ini:4: ", "there are user, database"},
-        {CLUSTER "\n[rule r]\nuser = x\n", "t.ini:4: ", "names no class"},
-        {CLUSTER "[rule r]\n[rule s]\nclass = analytics\n", "t.ini:3: ", "names no class"},
+        {CLUSTER "\n[rule r]\nuser = x\n", "t.ini:4: ", "names nothing"},
+        {CLUSTER "[rule r]\n[rule s]\nclass = analytics\n", "t.ini:3: ", "names nothing"},
+        {CLUSTER "[rule r]\noperation = nightly\n", "t.ini:3: ", "there is no 'nightly'"},
+        {CLUSTER "[rule r]\npriority = urgent\n", "t.ini:4: priority", "low|normal|high|critical"},
+        {CLUSTER "[rule r]\nshed = maybe\n", "t.ini:4: shed", "none of no|yes"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         refused(cases[i].text, cases[i].begin, cases[i].word);
@@ -555,6 +698,116 @@ static void wrong_rules_are_told_with_their_line(void **state)
     refused(text, "t.ini:4: query", "longer than 511 bytes");
     snprintf(text, sizeof(text), CLUSTER "[rule r]\nclass = analytics\nquery = %0511d\n", 1);
     bpi_config_unref(parsed(text));
+}
+
+static void a_rule_may_name_one_thing_or_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        unsigned things;
+    } cases[] = {
+        {"class = analytics", BPI_RULE_WORK},
+        {"operation = nightly", BPI_RULE_WORK},
+        {"priority = low", BPI_RULE_PRIORITY},
+        {"deadline = 0", BPI_RULE_DEADLINE},
+        {"deadline = 2s", BPI_RULE_DEADLINE},
+        {"tenant = x", BPI_RULE_TENANT},
+        {"shed = no", BPI_RULE_SHED},
+        {"shed = yes\npriority = high", BPI_RULE_SHED | BPI_RULE_PRIORITY},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text),
+                 CLUSTER "[rule r]\n%s\n[operation nightly]\nclass = maintenance\n", cases[i].line);
+        struct bpi_config *config = parsed(text);
+        assert_int_equal(config->rules[0].things, cases[i].things);
+        assert_int_equal(config->rules[0].operation_found != NULL, i == 1);
+        bpi_config_unref(config);
+    }
+}
+
+static void operations_are_changed_and_added(void **state)
+{
+    (void)state;
+    struct bpi_config *config = parsed(CLUSTER "[operation nightly]\nclass = maintenance\n"
+                                               "[operation graph_traversal]\nclass = read_only\n"
+                                               "[operation lookup]\nclass = read_only\n"
+                                               "high_class = high_priority\n");
+    static const struct {
+        const char *name;
+        enum bpi_class class_, high_class;
+    } expected[] = {
+        {"inheritance_chain_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
+        {"property_resolution_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
+        {"concept_creation", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
+        {"concept_update", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
+        {"bulk_analytics", BPI_CLASS_ANALYTICS, BPI_CLASS_ANALYTICS},
+        {"graph_traversal", BPI_CLASS_READ_ONLY, BPI_CLASS_ANALYTICS},
+        {"maintenance_operation", BPI_CLASS_MAINTENANCE, BPI_CLASS_MAINTENANCE},
+        {"critical_operation", BPI_CLASS_HIGH_PRIORITY, BPI_CLASS_HIGH_PRIORITY},
+        {"nightly", BPI_CLASS_MAINTENANCE, BPI_CLASS_MAINTENANCE},
+        {"lookup", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
+    };
+    size_t count = sizeof(expected) / sizeof(expected[0]);
+    assert_int_equal(config->operations_count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct bpi_operation_config *found =
+            bpi_config_operation(config, expected[i].name, strlen(expected[i].name));
+        assert_non_null(found);
+        assert_int_equal(found->class_, expected[i].class_);
+        assert_int_equal(found->high_class, expected[i].high_class);
+    }
+    assert_null(bpi_config_operation(config, "nightl", 6));
+    assert_null(bpi_config_operation(config, "", 0));
+    bpi_config_unref(config);
+}
+
+static void the_first_user_section_that_fits_stands_for_users(void **state)
+{
+    (void)state;
+    struct bpi_config *config = parsed("[user report_*]\nclasses = analytics\n"
+                                       "[user *@example.org]\nmax_priority = critical\n"
+                                       "[user report_1]\nmax_priority = low\n" CLUSTER
+                                       "[users]\nmax_priority = high\nclasses = read_only\n");
+    const struct bpi_claim_config *claim = bpi_config_claim(config, "report_1");
+    assert_int_equal(claim->classes, 1 << BPI_CLASS_ANALYTICS);
+    assert_int_equal(claim->max_priority,
+                     BPI_PRIORITY_HIGH); /* what it doesn't say is of [users] */
+    claim = bpi_config_claim(config, "a@example.org");
+    assert_int_equal(claim->classes, 1 << BPI_CLASS_READ_ONLY);
+    assert_int_equal(claim->max_priority, BPI_PRIORITY_CRITICAL);
+    assert_ptr_equal(bpi_config_claim(config, "neo4j"), &config->claim);
+    assert_int_equal(config->claim.max_priority, BPI_PRIORITY_HIGH);
+    assert_int_equal(config->max_priority_min, BPI_PRIORITY_LOW);
+    bpi_config_unref(config);
+}
+
+static void an_amount_is_rounded_as_it_should(void **state)
+{
+    (void)state;
+    static const struct {
+        struct bpi_amount amount;
+        unsigned whole, down, up;
+    } cases[] = {
+        {{0, false}, 20, 0, 0},
+        {{7, false}, 20, 7, 7},
+        {{7, false}, 3, 7, 7},
+        {{0, true}, 20, 0, 0},
+        {{10, true}, 20, 2, 2},
+        {{10, true}, 25, 2, 3},
+        {{1, true}, 1, 0, 1},
+        {{25, true}, 3, 0, 1},
+        {{100, true}, 100000, 100000, 100000},
+        {{99, true}, 100000, 99000, 99000},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(bpi_amount_of(cases[i].amount, cases[i].whole, false), cases[i].down);
+        assert_int_equal(bpi_amount_of(cases[i].amount, cases[i].whole, true), cases[i].up);
+    }
+    /* All links may be kept. */
+    bpi_config_unref(
+        parsed(CLUSTER "[class read_only]\nmin = 50%\n[class read_write]\nmin = 10\n"));
 }
 
 /* ---- reload ---- */
@@ -579,7 +832,11 @@ static void what_needs_a_restart_is_told(void **state)
         {CLUSTER "max_links = 99\nqueue_timeout = 1s\nmax_bolt_version = 5.0\n", NULL},
         {CLUSTER "tls_cert_file = x\ntls_key_file = y\ntls_mode = required\n", NULL},
         {CLUSTER "[class analytics]\nmax = 1\n[rule r]\nclass = analytics\n", NULL},
-        {CLUSTER "[boltpool]\nlog_level = debug\nclaimable_classes = analytics\n", NULL},
+        {CLUSTER "[boltpool]\nlog_level = debug\nlearn_classes = yes\n", NULL},
+        {CLUSTER "tenant_by = claim\nmax_connects = 1\nlink_keep_alive = 1s\n", NULL},
+        {CLUSTER "[class analytics]\nmin = 10%\nshare = 1\n[users]\nmax_priority = low\n"
+                 "[user x]\nclasses =\n[operation o]\nclass = analytics\n",
+         NULL},
         {"[boltpool]\nloops = 4\n" CLUSTER, "loops"},
         {"[cluster b]\nendpoints = bolt://h\n", "renaming or reordering"},
         {CLUSTER "[cluster b]\nendpoints = bolt://h\nlisten = h:1\n", "adding or removing"},
@@ -732,8 +989,10 @@ static void ten_thousand_sections_are_refused_quickly(void **state)
     static const char *const kinds[][2] = {
         {"cluster", ":65: more than 64 clusters"},
         {"rule", ":257: more than 256 rules"},
+        {"user", ":257: more than 256 [user NAME]"},
+        {"operation", ":57: more than 64 operations"},
     };
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind < 4; kind++) {
         char *text = NULL;
         size_t size = 0;
         FILE *out = open_memstream(&text, &size);
@@ -763,6 +1022,8 @@ static void every_beginning_of_a_file_is_read_or_refused(void **state)
     (void)state;
     static const char whole[] =
         "[boltpool]\nloops = 2\n" CLUSTER "service_password = x ; y\n[class analytics]\nmax = 3\n"
+        "[users]\nclasses = read_only, analytics\n[user n*]\nmax_priority = high\n"
+        "[operation o]\nclass = analytics\n"
         "[rule r]\nquery = (a|b)\nclass = analytics\n";
     for (size_t i = 0; i < sizeof(whole); i++) {
         char text[sizeof(whole)];
@@ -789,6 +1050,7 @@ int main(void)
 #define WITH_FILE(name) cmocka_unit_test_setup_teardown(name, file_make, file_remove)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_has_its_default),
+        cmocka_unit_test(each_class_has_its_own_defaults),
         cmocka_unit_test(every_option_is_read),
         cmocka_unit_test(bounds_are_kept_and_errors_name_the_line),
         cmocka_unit_test(the_reference_prints_every_option),
@@ -802,6 +1064,10 @@ int main(void)
         cmocka_unit_test(as_many_endpoints_as_there_may_be_and_no_more),
         cmocka_unit_test(rules_keep_their_order_and_compile_their_expression),
         cmocka_unit_test(wrong_rules_are_told_with_their_line),
+        cmocka_unit_test(a_rule_may_name_one_thing_or_all),
+        cmocka_unit_test(operations_are_changed_and_added),
+        cmocka_unit_test(the_first_user_section_that_fits_stands_for_users),
+        cmocka_unit_test(an_amount_is_rounded_as_it_should),
         cmocka_unit_test(what_needs_a_restart_is_told),
         cmocka_unit_test(a_config_lives_until_its_last_reference_goes),
         WITH_FILE(a_file_is_read_and_its_password_file_too),

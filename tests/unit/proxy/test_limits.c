@@ -164,7 +164,7 @@ static void a_client_may_claim_a_class(void **state)
 {
     (void)state;
     struct house house = {
-        .global = "claimable_classes = analytics",
+        .global = "[users]\nclasses = analytics",
         .lines = "queue_timeout = 100ms\n[class analytics]\nmax = 1\n[class maintenance]\nmax = 1"};
     static const char *const claims[] = {"analytics", "maintenance"};
     house_open(&house);
