@@ -1,6 +1,6 @@
 /* See loop.h. What one turn does, in order:
  *
- *   uv timers     -> on_alarm: due timers fire
+ *   uv timers     -> on_alarm: due timers fire (a precise loop's: with the sockets)
  *   uv prepare    -> deferred mail; the alarm is set to the earliest timer
  *   uv poll       -> sockets, on_wake: the mailbox
  *   uv check      -> deferred mail
@@ -24,11 +24,14 @@
 
 #include <boltpool/error.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 #include <uv.h>
 
 /* One read from a socket. 64 KiB is four full TLS records; twice as much gave nothing measurable
@@ -66,6 +69,8 @@ struct bpi_loop {
     uv_idle_t hurry; /* active while deferred mail waits, so that the poll doesn't sleep */
     uv_timer_t alarm;
     bp_usec alarm_us; /* what the alarm is set to; 0 = not set */
+    int alarm_fd;     /* a timerfd in place of `alarm`; -1 = none */
+    uv_poll_t alarm_poll;
     struct bpi_timer_heap timers;
     struct bpi_mail *deferred_first;
     struct bpi_mail *deferred_last;
@@ -128,9 +133,8 @@ static void flush_deferred(struct bpi_loop *loop)
     }
 }
 
-static void on_alarm(uv_timer_t *handle)
+static void timers_fire(struct bpi_loop *loop)
 {
-    struct bpi_loop *loop = handle->data;
     loop->alarm_us = 0;
     loop->clock->valid = false;
     bp_usec now_us = bpi_loop_now_us(loop);
@@ -145,16 +149,47 @@ static void on_alarm(uv_timer_t *handle)
     }
 }
 
+static void on_alarm(uv_timer_t *handle)
+{
+    timers_fire(handle->data);
+}
+
+static void on_alarm_fd(uv_poll_t *handle, int status, int events)
+{
+    struct bpi_loop *loop = handle->data;
+    uint64_t expirations;
+    (void)status;
+    (void)events;
+    /* Nothing to read where it was set anew since it expired: that is the next expiration's. */
+    if (read(loop->alarm_fd, &expirations, sizeof(expirations)) == (ssize_t)sizeof(expirations)) {
+        timers_fire(loop);
+    }
+}
+
+/* 0 = off. */
+static void alarm_fd_set(struct bpi_loop *loop, bp_usec deadline_us)
+{
+    struct itimerspec when = {
+        .it_value.tv_sec = (time_t)(deadline_us / BP_USEC_PER_SECOND),
+        .it_value.tv_nsec = (long)(deadline_us % BP_USEC_PER_SECOND) * 1000,
+    };
+    int error = timerfd_settime(loop->alarm_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    BP_ASSERT(error == 0);
+}
+
 /* Sets libuv's timer once a turn, however often the earliest deadline moved in it. libuv counts
- * whole milliseconds, so a deadline is rounded up: late by less than one, never early. */
+ * whole milliseconds, so a deadline is rounded up: late by less than one, never early. A precise
+ * loop's timerfd counts nanoseconds. */
 static void arm(struct bpi_loop *loop)
 {
     const struct bpi_timer *first = bpi_timer_heap_peek(&loop->timers);
     if (first == NULL) {
-        if (loop->alarm_us != 0) {
+        if (loop->alarm_us != 0 && loop->alarm_fd >= 0) {
+            alarm_fd_set(loop, 0);
+        } else if (loop->alarm_us != 0) {
             uv_timer_stop(&loop->alarm);
-            loop->alarm_us = 0;
         }
+        loop->alarm_us = 0;
         return;
     }
     bp_usec deadline_us = first->deadline_us > 0 ? first->deadline_us : 1;
@@ -162,6 +197,10 @@ static void arm(struct bpi_loop *loop)
         return;
     }
     loop->alarm_us = deadline_us;
+    if (loop->alarm_fd >= 0) {
+        alarm_fd_set(loop, deadline_us);
+        return;
+    }
     uv_update_time(&loop->uv);
     uint64_t now_ms = uv_now(&loop->uv);
     uint64_t deadline_ms = (deadline_us - 1) / BP_USEC_PER_MS + 1;
@@ -197,9 +236,9 @@ static void on_wake(uv_async_t *handle)
 /* Closes what was made; libuv needs turns of the loop for it. */
 static void close_handles(struct bpi_loop *loop)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&loop->wake, (uv_handle_t *)&loop->before_poll,
+    uv_handle_t *handles[] = {(uv_handle_t *)&loop->wake,       (uv_handle_t *)&loop->before_poll,
                               (uv_handle_t *)&loop->after_poll, (uv_handle_t *)&loop->hurry,
-                              (uv_handle_t *)&loop->alarm};
+                              (uv_handle_t *)&loop->alarm,      (uv_handle_t *)&loop->alarm_poll};
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
         /* Zeroed, so of no type, where it was never made. */
         if (handles[i]->type != UV_UNKNOWN_HANDLE) {
@@ -207,6 +246,10 @@ static void close_handles(struct bpi_loop *loop)
         }
     }
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    if (loop->alarm_fd >= 0) {
+        close(loop->alarm_fd);
+        loop->alarm_fd = -1;
+    }
 }
 
 int bpi_loop_new(unsigned index, struct bpi_loop **ret_loop)
@@ -215,7 +258,7 @@ int bpi_loop_new(unsigned index, struct bpi_loop **ret_loop)
     if (loop == NULL) {
         return BP_E_NO_MEMORY;
     }
-    *loop = (struct bpi_loop){.index = index};
+    *loop = (struct bpi_loop){.index = index, .alarm_fd = -1};
     loop->clock = &loop->clock_storage;
     atomic_init(&loop->mailbox, NULL);
     atomic_init(&loop->state, LOOP_NEW);
@@ -259,6 +302,25 @@ fail_scratch:
 fail_loop:
     free(loop);
     return error;
+}
+
+int bpi_loop_precise(struct bpi_loop *loop)
+{
+    BP_ASSERT(atomic_load(&loop->state) == LOOP_NEW && loop->alarm_fd < 0);
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int error = uv_poll_init(&loop->uv, &loop->alarm_poll, fd);
+    if (error != 0) {
+        close(fd);
+        return error;
+    }
+    loop->alarm_fd = fd;
+    loop->alarm_poll.data = loop;
+    uv_poll_start(&loop->alarm_poll, UV_READABLE, on_alarm_fd);
+    uv_unref((uv_handle_t *)&loop->alarm_poll);
+    return 0;
 }
 
 static void run(struct bpi_loop *loop)

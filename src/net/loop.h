@@ -31,6 +31,10 @@ struct bpi_timer {
 
 /* Not running yet; objects may be made on it before start. Errors: libuv's, BP_E_NO_MEMORY. */
 BP_MUST_CHECK int bpi_loop_new(unsigned index, struct bpi_loop **ret_loop);
+/* Has its timers fire within microseconds instead of at libuv's whole milliseconds, for one system call
+ * whenever the earliest deadline moves. For what imitates or measures times; before the loop runs.
+ * Errors: libuv's, the loop stays as it was. */
+BP_MUST_CHECK int bpi_loop_precise(struct bpi_loop *loop);
 /* Runs it on a thread of its own until stopped. */
 BP_MUST_CHECK int bpi_loop_start(struct bpi_loop *loop);
 /* Runs it on the calling thread until stopped. */

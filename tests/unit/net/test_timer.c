@@ -1,5 +1,6 @@
 /* The timer heap beside a plain list as its reference, under a random script whose seed is printed;
- * and timers on a running loop: never early, in order, safe to set and to free inside on_fire.
+ * and timers on a running loop, plain and precise: never early, in order, safe to set and to free inside
+ * on_fire.
  */
 #include "base/clock.h"
 #include "base/random.h"
@@ -128,6 +129,18 @@ static void on_fire_free(struct bpi_timer *timer)
     sem_post(done);
 }
 
+/* With a state the test runs on a precise loop. */
+static struct bpi_loop *timers_loop_started(void **state)
+{
+    struct bpi_loop *loop;
+    assert_int_equal(bpi_loop_new(0, &loop), 0);
+    if (*state != NULL) {
+        assert_int_equal(bpi_loop_precise(loop), 0);
+    }
+    assert_int_equal(bpi_loop_start(loop), 0);
+    return loop;
+}
+
 struct set_many {
     struct bpi_loop *loop;
     struct clockwork *works;
@@ -149,8 +162,7 @@ static void set_many_call(void *argument)
 
 static void timers_fire_in_order_and_never_early(void **state)
 {
-    (void)state;
-    struct bpi_loop *loop = loop_started(0);
+    struct bpi_loop *loop = timers_loop_started(state);
     struct clockwork works[20] = {0};
     int order = 0;
     sem_t done;
@@ -185,8 +197,7 @@ static void set_one_call(void *argument)
 
 static void timer_may_be_set_again_inside_on_fire(void **state)
 {
-    (void)state;
-    struct bpi_loop *loop = loop_started(0);
+    struct bpi_loop *loop = timers_loop_started(state);
     sem_t done;
     sem_init(&done, 0, 0);
     struct clockwork two[2] = {0};
@@ -204,8 +215,7 @@ static void timer_may_be_set_again_inside_on_fire(void **state)
 
 static void timer_may_be_freed_inside_on_fire(void **state)
 {
-    (void)state;
-    struct bpi_loop *loop = loop_started(0);
+    struct bpi_loop *loop = timers_loop_started(state);
     sem_t done;
     sem_init(&done, 0, 0);
     for (int i = 0; i < 2; i++) {
@@ -231,8 +241,7 @@ static void clear_call(void *argument)
 
 static void cleared_timer_does_not_fire(void **state)
 {
-    (void)state;
-    struct bpi_loop *loop = loop_started(0);
+    struct bpi_loop *loop = timers_loop_started(state);
     sem_t done;
     sem_init(&done, 0, 0);
     struct clockwork work = {
@@ -244,15 +253,33 @@ static void cleared_timer_does_not_fire(void **state)
     loop_ended(loop);
 }
 
+static void precise_loop_that_never_ran_can_be_freed(void **state)
+{
+    (void)state;
+    struct bpi_loop *loop;
+    assert_int_equal(bpi_loop_new(0, &loop), 0);
+    assert_int_equal(bpi_loop_precise(loop), 0);
+    bpi_loop_free(loop);
+}
+
+static bool precise = true;
+#define PRECISE_TEST(test)                                                                         \
+    cmocka_unit_test_prestate_setup_teardown(test, watchdog_setup, NULL, &precise)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         NET_TEST(heap_agrees_with_the_reference),
         NET_TEST(room_follows_reservations),
         NET_TEST(timers_fire_in_order_and_never_early),
+        PRECISE_TEST(timers_fire_in_order_and_never_early),
         NET_TEST(timer_may_be_set_again_inside_on_fire),
+        PRECISE_TEST(timer_may_be_set_again_inside_on_fire),
         NET_TEST(timer_may_be_freed_inside_on_fire),
+        PRECISE_TEST(timer_may_be_freed_inside_on_fire),
         NET_TEST(cleared_timer_does_not_fire),
+        PRECISE_TEST(cleared_timer_does_not_fire),
+        NET_TEST(precise_loop_that_never_ran_can_be_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
