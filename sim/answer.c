@@ -56,6 +56,12 @@ static void pair_true(struct answer *answer, const char *key)
     bpi_pack_bool(&answer->writer, true);
 }
 
+/* No real server says this: only where it was asked for. */
+static void pair_service(struct bpi_sim_session *session, struct answer *answer)
+{
+    pair_int(answer, "service_us", (int64_t)bpi_sim_session_service_take(session));
+}
+
 static void pair_bookmark(struct answer *answer, uint64_t bookmark)
 {
     char text[32];
@@ -271,8 +277,9 @@ int bpi_sim_answer_end(struct bpi_sim_session *session,
     bool updates = query->type != BPI_SIM_QUERY_READ;
     /* A 4.4 server leaves the database out when the result was discarded. */
     bool db = !discarded || session->version >= BPI_BOLT(5, 0);
-    size_t pairs =
-        2 + (size_t)db + (size_t)updates + (size_t)(bookmark > 0) + (size_t)(statuses || notify);
+    bool service = session->sim->service_report && !session->tx.is_explicit;
+    size_t pairs = 2 + (size_t)db + (size_t)updates + (size_t)(bookmark > 0) +
+                   (size_t)(statuses || notify) + (size_t)service;
     struct answer answer;
     int error = answer_start(session, &answer, pairs);
     if (error != 0) {
@@ -285,6 +292,9 @@ int bpi_sim_answer_end(struct bpi_sim_session *session,
         statuses_write(&answer, statement, discarded, notify);
     } else if (notify) {
         notification_write(session, &answer);
+    }
+    if (service) {
+        pair_service(session, &answer);
     }
     pair_text(&answer, "type", type_letter(query->type));
     pair_int(&answer, "t_last", 0);
@@ -300,11 +310,14 @@ int bpi_sim_answer_end(struct bpi_sim_session *session,
 int bpi_sim_answer_commit(struct bpi_sim_session *session, uint64_t bookmark)
 {
     struct answer answer;
-    int error = answer_start(session, &answer, 1);
+    int error = answer_start(session, &answer, 1 + (size_t)session->sim->service_report);
     if (error != 0) {
         return error;
     }
     pair_bookmark(&answer, bookmark);
+    if (session->sim->service_report) {
+        pair_service(session, &answer);
+    }
     return answer_finish(session, &answer);
 }
 

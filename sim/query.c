@@ -532,7 +532,6 @@ int bpi_sim_query_read(struct bpi_bolt_text text,
     *query = (struct bpi_sim_query){
         .row_count = 1,
         .row_first = 1,
-        .service_us = -1,
         .fail_at_row = -1,
         .drop_after = -1,
     };

@@ -10,6 +10,7 @@
  *   / * sim: rows=1000 bytes=200 ms=20 * /
  *   rows=n       that many rows                bytes=n     each with n more bytes
  *   ms=x         service time of this query    hang=1      no answer until RESET
+ *   service=x    the same as fixed:5ms, exp:5ms, lognormal:5ms:0.5
  *   fail=CODE    FAILURE instead of a result   fail_at_row=n   ... once n rows are sent
  *   close=1      the connection dies at once   drop_after=n    ... after n more bytes were sent
  *   notify=1     a notification (or status) in the summary
@@ -20,6 +21,7 @@
 
 #include "base/buffer.h"
 #include "bolt/message.h"
+#include "sim/service.h"
 
 #include <stdbool.h>
 
@@ -48,9 +50,10 @@ struct bpi_sim_query {
     struct bpi_sim_column columns[BPI_SIM_COLUMNS_MAX];
     uint32_t column_count;
     uint64_t row_count;
-    int64_t row_first;   /* number of the first row */
-    uint32_t row_bytes;  /* of a last column, 0 = none */
-    int64_t service_us;  /* -1: the server's own distribution */
+    int64_t row_first;  /* number of the first row */
+    uint32_t row_bytes; /* of a last column, 0 = none */
+    struct bpi_sim_service service;
+    bool has_service;    /* else the server's own distribution */
     int64_t fail_at_row; /* -1: `fail_code` instead of any row */
     int64_t drop_after;  /* -1: no */
     bool hang;

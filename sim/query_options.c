@@ -22,6 +22,10 @@ static bool pair_read(const char *key, const char *value, struct bpi_sim_query *
         memcpy(query->fail_code, value, strlen(value) + 1);
         return true;
     }
+    if (strcmp(key, "service") == 0) {
+        query->has_service = bpi_sim_service_parse(value, &query->service);
+        return query->has_service;
+    }
     char *end;
     double number = strtod(value, &end);
     if (end == value || *end != '\0' || !(number >= 0) || number > NUMBER_MAX) {
@@ -32,7 +36,8 @@ static bool pair_read(const char *key, const char *value, struct bpi_sim_query *
     } else if (strcmp(key, "bytes") == 0 && number <= ROW_BYTES_MAX) {
         query->row_bytes = (uint32_t)number;
     } else if (strcmp(key, "ms") == 0) {
-        query->service_us = (int64_t)(number * 1e3);
+        query->service = (struct bpi_sim_service){.mean_us = number * 1e3};
+        query->has_service = true;
     } else if (strcmp(key, "fail_at_row") == 0) {
         query->fail_at_row = (int64_t)number;
     } else if (strcmp(key, "drop_after") == 0) {

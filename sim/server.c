@@ -178,6 +178,8 @@ static int options_set(struct bpi_sim *sim,
     sim->versions = options->versions == 0 ? bpi_bolt_versions_all() : options->versions;
     sim->impersonation = options->impersonation;
     sim->worker_count_max = options->worker_count_max == 0 ? 400 : options->worker_count_max;
+    sim->worker_wait = options->worker_wait;
+    sim->service_report = options->service_report;
     sim->query_service = options->query_service;
     sim->commit_service = options->commit_service;
     sim->login_service = options->login_service;
@@ -235,6 +237,7 @@ int bpi_sim_start(const struct bpi_sim_options *options,
     int error = options_set(sim, options, reterr_text, reterr_text_size);
     if (error == 0) {
         error = bpi_loop_new(0, &sim->loop);
+        error = error != 0 ? error : bpi_loop_precise(sim->loop);
         snprintf(reterr_text, reterr_text_size, "%s", error == 0 ? "" : bp_error_text(error));
     }
     if (error != 0) {

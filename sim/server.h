@@ -36,7 +36,9 @@ struct bpi_sim_options {
     size_t user_count;  /* 0: every log-in passes */
     bool impersonation; /* accept imp_user, which a Community server refuses */
 
-    uint32_t worker_count_max;             /* 0: 400, as a real server */
+    uint32_t worker_count_max; /* 0: 400, as a real server */
+    bool worker_wait;          /* work above it waits for a free worker instead of being refused */
+    bool service_report;       /* tell service_us in a transaction's last summary */
     struct bpi_sim_service query_service;  /* of each RUN */
     struct bpi_sim_service commit_service; /* of each COMMIT */
     struct bpi_sim_service login_service;  /* of each log-in */

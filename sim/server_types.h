@@ -30,6 +30,8 @@ struct bpi_sim {
     bool impersonation;
     bpi_bolt_versions versions;
     uint32_t worker_count_max;
+    bool worker_wait;
+    bool service_report;
     struct bpi_sim_service query_service;
     struct bpi_sim_service commit_service;
     struct bpi_sim_service login_service;
@@ -38,7 +40,8 @@ struct bpi_sim {
 
     /* Owner: the server's loop. */
     struct bpi_listener *listener;
-    struct bpi_sim_session *sessions; /* all that aren't closed */
+    struct bpi_sim_session *sessions;                     /* all that aren't closed */
+    struct bpi_sim_session *waiting_first, *waiting_last; /* for a worker, longest first */
     struct bpi_random random;
     struct bpi_sim_faults faults;
     uint64_t session_number;

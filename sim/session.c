@@ -1,6 +1,7 @@
 /* See session.h: from bytes to messages, from messages to the functions that answer them. */
 #include "sim/session.h"
 
+#include "base/clock.h"
 #include "base/container.h"
 #include <boltpool/error.h>
 
@@ -49,12 +50,69 @@ static void session_free(struct bpi_mail *mail)
     free(session);
 }
 
+/* Waiting for a worker */
+
+static void waiting_join(struct bpi_sim_session *session)
+{
+    struct bpi_sim *sim = session->sim;
+    if (session->waits_worker) {
+        return;
+    }
+    session->waits_worker = true;
+    session->waiting_next = NULL;
+    session->waiting_previous = sim->waiting_last;
+    if (sim->waiting_last != NULL) {
+        sim->waiting_last->waiting_next = session;
+    } else {
+        sim->waiting_first = session;
+    }
+    sim->waiting_last = session;
+}
+
+static void waiting_leave(struct bpi_sim_session *session)
+{
+    struct bpi_sim *sim = session->sim;
+    if (!session->waits_worker) {
+        return;
+    }
+    session->waits_worker = false;
+    if (session->waiting_previous != NULL) {
+        session->waiting_previous->waiting_next = session->waiting_next;
+    } else {
+        sim->waiting_first = session->waiting_next;
+    }
+    if (session->waiting_next != NULL) {
+        session->waiting_next->waiting_previous = session->waiting_previous;
+    } else {
+        sim->waiting_last = session->waiting_previous;
+    }
+}
+
+static void turn_deliver(struct bpi_mail *mail)
+{
+    struct bpi_sim_session *session = BPI_CONTAINER(mail, struct bpi_sim_session, turn_mail);
+    session->turn_posted = false;
+    bpi_sim_session_turn(session);
+}
+
+/* Gives the worker to the one that has waited longest, else back. */
 static void worker_release(struct bpi_sim_session *session)
 {
     struct bpi_sim *sim = session->sim;
-    if (session->worker) {
-        session->worker = false;
+    if (!session->worker) {
+        return;
+    }
+    session->worker = false;
+    struct bpi_sim_session *next = sim->waiting_first;
+    if (next == NULL) {
         bpi_sim_gauge(sim, &sim->stats.workers_now, &sim->stats.workers_max, -1);
+        return;
+    }
+    waiting_leave(next);
+    next->worker = true;
+    if (!next->turn_posted) {
+        next->turn_posted = true;
+        bpi_loop_defer(sim->loop, &next->turn_mail);
     }
 }
 
@@ -70,6 +128,7 @@ static void session_end(struct bpi_sim_session *session)
     bpi_timer_clear(sim->loop, &session->login_timer);
     bpi_sim_tx_abandon(session);
     bpi_sim_login_forget(session);
+    waiting_leave(session);
     worker_release(session);
     queue_drop(session);
     if (session->previous != NULL) {
@@ -299,7 +358,7 @@ static bool worker_take(struct bpi_sim_session *session)
         if (sim->stats.workers_now > sim->stats.workers_max) {
             sim->stats.workers_max = sim->stats.workers_now;
         }
-    } else {
+    } else if (!sim->worker_wait) {
         sim->stats.no_threads++;
     }
     pthread_mutex_unlock(&sim->mutex);
@@ -490,12 +549,36 @@ static void message_work(struct bpi_sim_session *session, const struct bpi_sim_m
     }
 }
 
+bp_usec bpi_sim_session_service_take(struct bpi_sim_session *session)
+{
+    bp_usec now_us = bpi_clock_now_us();
+    bp_usec span_us = session->busy_since_us == 0 ? 0 : now_us - session->busy_since_us;
+    bp_usec service_us = session->tx.service_us + span_us;
+    session->tx.service_us = 0;
+    session->busy_since_us = now_us;
+    return service_us;
+}
+
+/* Notes when the last of its requests is answered. */
+static void busy_end(struct bpi_sim_session *session)
+{
+    if (session->busy_since_us != 0 && session->work == BPI_SIM_WORK_NONE &&
+        session->queue_first == NULL) {
+        session->tx.service_us += bpi_clock_now_us() - session->busy_since_us;
+        session->busy_since_us = 0;
+    }
+}
+
 /* Works the queue off until it is empty or something takes time. */
 static void queue_work(struct bpi_sim_session *session)
 {
     while (session->conn != NULL && session->work == BPI_SIM_WORK_NONE &&
            session->queue_first != NULL) {
         struct bpi_sim_message *message = session->queue_first;
+        if (session->sim->worker_wait && !worker_take(session)) {
+            waiting_join(session);
+            return;
+        }
         session->queue_first = message->next;
         session->queue_count--;
         if (session->queue_first == NULL) {
@@ -504,6 +587,7 @@ static void queue_work(struct bpi_sim_session *session)
         message_work(session, message);
         free(message);
     }
+    busy_end(session);
     bool bound = session->work != BPI_SIM_WORK_NONE || session->tx.open;
     if (!bound) {
         worker_release(session);
@@ -520,6 +604,9 @@ message_arrived(struct bpi_sim_session *session, const uint8_t *data, size_t siz
         return;
     }
     *message = (struct bpi_sim_message){.size = size, .error = error};
+    if (session->busy_since_us == 0) {
+        session->busy_since_us = bpi_loop_now_us(session->sim->loop);
+    }
     if (size > 0) {
         memcpy(message->payload, data, size);
         message->error = bpi_bolt_request_read(
@@ -682,6 +769,7 @@ void bpi_sim_session_accept(struct bpi_sim *sim, int fd)
     sim->faults.drop_next = -1;
     session->state = BPI_SERVER_NEGOTIATION;
     session->free_mail.deliver = session_free;
+    session->turn_mail.deliver = turn_deliver;
     session->work_timer.on_fire = on_work;
     session->keep_alive_timer.on_fire = on_keep_alive;
     session->login_timer.on_fire = on_login_time;

@@ -7,6 +7,9 @@
  *              -> (query with hang=1)                        HANG -> RESET or close
  *              -> (rows that the socket doesn't take)        STREAM -> on_drain or next turn -> NONE
  *
+ * A message that finds no free worker stays in the queue where the server lets it wait; the worker that gets
+ * free is given to the session that has waited longest.
+ *
  * Invariants: `interrupts` = RESETs in the queue, and while it isn't 0 a logged-on session ignores what
  * stands before them; `worker` is held while work isn't NONE, a transaction or a stream is open; `tx.open`
  * holds in IN_TRANSACTION and AUTO_COMMIT and while an auto-commit RUN works.
@@ -65,6 +68,7 @@ struct bpi_sim_tx {
     bool db_named; /* the request named a database, so the answer doesn't */
     const char *db;
     bp_usec deadline_us; /* 0 = none */
+    bp_usec service_us;  /* how long its requests were here unanswered, up to `busy_since_us` */
     bool notifications_off;
     int64_t qid_next;
     struct bpi_buffer ids; /* for the ledger, each zero-terminated */
@@ -94,6 +98,10 @@ struct bpi_sim_session {
     bool notifications_off; /* by HELLO */
 
     bool worker;
+    bool waits_worker; /* in the server's list of those */
+    bool turn_posted;
+    struct bpi_sim_session *waiting_next, *waiting_previous;
+    struct bpi_mail turn_mail; /* a worker was given to it */
     enum bpi_sim_work work;
     uint8_t work_tag;     /* the request that is worked on */
     bool work_fails_time; /* tx_timeout ends the work before it is done */
@@ -103,6 +111,7 @@ struct bpi_sim_session {
     struct bpi_timer login_timer;
 
     struct bpi_sim_tx tx;
+    bp_usec busy_since_us; /* when the oldest unanswered request came; 0: none is */
     struct bpi_sim_statement *statements;
     struct bpi_sim_statement *streaming; /* while work is STREAM */
     int64_t stream_left;                 /* rows that the PULL still asks for; -1 = all */
@@ -143,6 +152,8 @@ void bpi_sim_session_fail_close(struct bpi_sim_session *session,
 void bpi_sim_session_after(struct bpi_sim_session *session,
                            uint8_t tag,
                            enum bpi_server_outcome outcome);
+/* How long the open transaction's requests were here unanswered, until now; then counts from 0. */
+bp_usec bpi_sim_session_service_take(struct bpi_sim_session *session);
 /* Arms the timer that closes a connection nobody logs on to. */
 void bpi_sim_session_login_timer(struct bpi_sim_session *session);
 

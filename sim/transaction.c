@@ -32,6 +32,7 @@ static void tx_open(struct bpi_sim_session *session, bool is_explicit)
     session->tx.open = true;
     session->tx.is_explicit = is_explicit;
     session->tx.qid_next = 0;
+    session->tx.service_us = 0;
     bpi_buffer_clear(&session->tx.ids);
     bpi_sim_count(sim, &sim->stats.transactions_begun);
     bpi_sim_gauge(sim, &sim->stats.transactions_open, &sim->stats.transactions_open_max, 1);
@@ -307,9 +308,8 @@ void bpi_sim_run(struct bpi_sim_session *session, const struct bpi_bolt_request 
     if (query->drop_after >= 0) {
         session->drop_left = query->drop_after + (int64_t)bpi_buffer_size(&session->answers);
     }
-    bp_usec span_us = query->service_us >= 0
-                          ? (bp_usec)query->service_us
-                          : bpi_sim_service_draw(&sim->query_service, &sim->random);
+    bp_usec span_us = bpi_sim_service_draw(
+        query->has_service ? &query->service : &sim->query_service, &sim->random);
     span_us = (bp_usec)((double)span_us * sim->faults.slow);
     session->work_fails_time = false;
     bp_usec now_us = bpi_loop_now_us(sim->loop);

@@ -21,7 +21,8 @@ static const char help[] =
     "usage: boltpool sim [OPTIONS]\n\n"
     "Runs simulated Neo4j servers until SIGINT or SIGTERM: real Bolt, no database. Queries may\n"
     "ask for rows, time and failures in a comment: RETURN 1 /* sim: rows=1000 bytes=200 ms=20 "
-    "*/\n\n"
+    "*/\n"
+    "or /* sim: service=exp:5ms */\n\n"
     "  -p, --port PORT        listen here; 0 takes a free port (7687)\n"
     "  -n, --count N          so many servers, on the ports that follow (1)\n"
     "  -l, --listen HOST      address to listen on (127.0.0.1)\n"
@@ -29,10 +30,13 @@ static const char help[] =
     "  -a, --auth USER:PASSWORD[,...]   who may log on (everybody)\n"
     "      --databases A,B    its databases, the home one first (neo4j,system)\n"
     "      --agent TEXT       its name in HELLO (Neo4j/5.26.30)\n"
-    "      --workers N        transactions and queries at one time (400)\n"
+    "      --workers N        transactions and queries at one time (400); more are refused\n"
+    "      --worker-wait      more wait for a free worker, in the order in which they came\n"
     "  -s, --service TIME     of each query: 5ms, exp:5ms, lognormal:5ms:0.5 (0)\n"
     "      --commit TIME      of each COMMIT (0)\n"
     "      --login TIME       of each log-in (0)\n"
+    "      --report-service   say service_us in the summary that ends a transaction: how long its\n"
+    "                         requests were here unanswered\n"
     "      --seed N           of all that is random (1)\n"
     "  -f, --fault SCRIPT     words by commas: refuse, hang, freeze, down, slow=X, drop=BYTES,\n"
     "                         fail=CODE@P, fail_commit=CODE@P, leader=no, drop_commit, "
@@ -48,6 +52,8 @@ enum {
     OPTION_DATABASES = 256,
     OPTION_AGENT,
     OPTION_WORKERS,
+    OPTION_WORKER_WAIT,
+    OPTION_REPORT,
     OPTION_COMMIT,
     OPTION_LOGIN,
     OPTION_SEED,
@@ -190,6 +196,12 @@ static int option_read(struct arguments *arguments, int option, const char *text
     case OPTION_KEY:
         sim->tls_key_file = text;
         return 0;
+    case OPTION_WORKER_WAIT:
+        sim->worker_wait = true;
+        return 0;
+    case OPTION_REPORT:
+        sim->service_report = true;
+        return 0;
     case OPTION_OPTIONAL:
         sim->tls_optional = true;
         return 0;
@@ -211,6 +223,8 @@ static int arguments_read(struct arguments *arguments, int argc, char **argv)
         {"databases", required_argument, NULL, OPTION_DATABASES},
         {"agent", required_argument, NULL, OPTION_AGENT},
         {"workers", required_argument, NULL, OPTION_WORKERS},
+        {"worker-wait", no_argument, NULL, OPTION_WORKER_WAIT},
+        {"report-service", no_argument, NULL, OPTION_REPORT},
         {"service", required_argument, NULL, 's'},
         {"commit", required_argument, NULL, OPTION_COMMIT},
         {"login", required_argument, NULL, OPTION_LOGIN},

@@ -609,6 +609,73 @@ static void show_current_user_tells_who_is_logged_on(void **state)
     bpi_sim_stop(sim);
 }
 
+/* Whoever waits gets the worker in the order of coming, and one that dies meanwhile doesn't keep it. */
+static void work_waits_for_a_free_worker(void **state)
+{
+    (void)state;
+    struct bpi_sim *sim = started(&(struct bpi_sim_options){
+        .users = users, .user_count = 2, .worker_count_max = 1, .worker_wait = true});
+    struct wire wires[4];
+    for (size_t i = 0; i < 4; i++) {
+        wire_open(&wires[i], bpi_sim_port(sim), BPI_BOLT(5, 8));
+    }
+    wire_expect(&wires[0], "BEGIN", 1, "SUCCESS");
+    for (size_t i = 1; i < 4; i++) {
+        wire_send(&wires[i], "RUN");
+        usleep(
+            20000); /* only the order of two sockets depends on it, not whether they are served */
+    }
+    wire_close(&wires[1]);
+    wait_for_stats(sim, stats.connections_now == 3);
+    wire_expect(&wires[0], "COMMIT", 1, "SUCCESS");
+    assert_string_equal(wire_take(&wires[2], 1), "SUCCESS");
+    struct bpi_sim_stats seen;
+    bpi_sim_stats(sim, &seen);
+    assert_int_equal(seen.queries, 1); /* the last one waits until the result is read */
+    wire_expect(&wires[2], "PULL", 1, "RECORD SUCCESS");
+    assert_string_equal(wire_take(&wires[3], 1), "SUCCESS");
+    wire_expect(&wires[3], "PULL", 1, "RECORD SUCCESS");
+    wait_for_stats(sim, stats.workers_now == 0);
+    bpi_sim_stats(sim, &seen);
+    assert_int_equal(seen.workers_max, 1);
+    assert_int_equal(seen.no_threads, 0);
+    assert_int_equal(seen.queries, 2);
+    wire_close(&wires[0]);
+    wire_close(&wires[2]);
+    wire_close(&wires[3]);
+    bpi_sim_stop(sim);
+}
+
+/* The server's time without the client's pauses, so that the rest of a latency is waiting. */
+static void the_last_summary_tells_the_time_of_service(void **state)
+{
+    (void)state;
+    struct bpi_sim *sim =
+        started(&(struct bpi_sim_options){.users = users, .user_count = 2, .service_report = true});
+    struct wire wire;
+    wire_open(&wire, bpi_sim_port(sim), BPI_BOLT(5, 8));
+    bp_usec before_us = bpi_clock_now_us();
+    wire_expect(&wire, "RUN:RETURN 1 /* sim: ms=20 */; PULL", 2, "SUCCESS RECORD SUCCESS");
+    bp_usec span_us = bpi_clock_now_us() - before_us;
+    bp_usec service_us = strtoull(wire_meta(&wire, "service_us"), NULL, 10);
+    assert_true(service_us >= 20000 && service_us <= span_us);
+    before_us = bpi_clock_now_us();
+    wire_expect(&wire, "BEGIN; RUN:RETURN 1 /* sim: service=fixed:10ms */; PULL", 3,
+                "SUCCESS SUCCESS RECORD SUCCESS");
+    assert_string_equal(wire_meta(&wire, "service_us"), "");
+    usleep(30000);
+    wire_expect(&wire, "COMMIT", 1, "SUCCESS");
+    span_us = bpi_clock_now_us() - before_us;
+    service_us = strtoull(wire_meta(&wire, "service_us"), NULL, 10);
+    assert_true(service_us >= 10000 && service_us <= span_us - 30000);
+    wire_expect(&wire, "RUN; PULL", 2, "SUCCESS RECORD SUCCESS");
+    assert_string_not_equal(wire_meta(&wire, "service_us"), "");
+    wire_expect(&wire, "RUN:RETURN 1 /* sim: service=uniform:5ms */", 1,
+                "FAILURE:ClientError.Statement.SyntaxError");
+    wire_close(&wire);
+    bpi_sim_stop(sim);
+}
+
 int main(void)
 {
     alarm(120);
@@ -630,6 +697,8 @@ int main(void)
         cmocka_unit_test(parameters_come_back_verbatim),
         cmocka_unit_test(queries_ask_for_rows_time_and_failures),
         cmocka_unit_test(show_current_user_tells_who_is_logged_on),
+        cmocka_unit_test(work_waits_for_a_free_worker),
+        cmocka_unit_test(the_last_summary_tells_the_time_of_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
