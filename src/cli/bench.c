@@ -50,6 +50,16 @@ static const char help[] =
     "  -e, --explicit         BEGIN, RUN, COMMIT instead of auto-commit\n"
     "  -d, --database NAME    instead of the home database\n"
     "  -F, --fetch N          records for each PULL; -1 means all (1000)\n"
+    "several at one time\n"
+    "  -s, --stream PAIRS     a stream of its own, due at random times: pairs by commas, as\n"
+    "                         rate=500,mode=r,operation=graph_traversal. Keys: name, rate (each\n"
+    "                         second), clients (most in flight, 100), mode, explicit=1, retry=1,\n"
+    "                         operation, priority, tenant, deadline (told to boltpool), app,\n"
+    "                         good=TIME (later is late; the deadline), service=TIME (what a\n"
+    "                         simulated server is asked for), burst=FACTOR:FROM:TO (seconds),\n"
+    "                         query=TEXT (last). May be given several times\n"
+    "      --queue-timeout TIME   one that found no free connection for so long is given up\n"
+    "      --series TIME      streams: counts and waits of each such span, in the JSON\n"
     "how\n"
     "  -C, --reconnect        a new connection for each transaction\n"
     "  -r, --retry            try again as drivers do, for at most 30 s\n"
@@ -61,7 +71,7 @@ static const char help[] =
     "exit status: 0 all transactions were committed, 1 some failed or the run could not start,\n"
     "2 called wrongly\n";
 
-enum { OPTION_CA_FILE = 256, OPTION_SEED, OPTION_JSON };
+enum { OPTION_CA_FILE = 256, OPTION_SEED, OPTION_JSON, OPTION_QUEUE_TIMEOUT, OPTION_SERIES };
 
 struct bench {
     struct bpi_load_options load;
@@ -73,6 +83,7 @@ struct bench {
     bool mode_read;
     bool is_explicit;
     bool json;
+    bp_usec series_us;
 };
 
 static int wrong(const char *what, const char *why)
@@ -143,6 +154,7 @@ static int text_read(struct bench *bench, int option, const char *text)
 {
     struct bpi_load_options *load = &bench->load;
     bpi_bolt_version version;
+    char why[128];
     switch (option) {
     case 'q':
         if (bench->query_count == BPI_BENCH_ENTRIES_MAX || *text == '\0') {
@@ -159,6 +171,19 @@ static int text_read(struct bench *bench, int option, const char *text)
         return strcmp(text, "r") == 0 || strcmp(text, "w") == 0
                    ? 0
                    : wrong("--mode", "neither r nor w");
+    case 's':
+        return bpi_bench_workload_stream(&bench->workload, text, why, sizeof(why)) == 0
+                   ? 0
+                   : wrong("--stream", why);
+    case OPTION_QUEUE_TIMEOUT:
+        return bpi_bench_span_parse(text, &load->queue_timeout_us)
+                   ? 0
+                   : wrong("--queue-timeout", "no time like 500ms");
+    case OPTION_SERIES:
+        load->samples = true;
+        return bpi_bench_span_parse(text, &bench->series_us) && bench->series_us >= 1000
+                   ? 0
+                   : wrong("--series", "no time from 1ms");
     case 'b':
         if (!bpi_bolt_version_parse(text, &version)) {
             return wrong("--bolt", "no version from 4.1 to 6.1");
@@ -215,13 +240,16 @@ static int arguments_read(struct bench *bench, int argc, char **argv)
         {"ca-file", required_argument, NULL, OPTION_CA_FILE},
         {"seed", required_argument, NULL, OPTION_SEED},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"stream", required_argument, NULL, 's'},
+        {"queue-timeout", required_argument, NULL, OPTION_QUEUE_TIMEOUT},
+        {"series", required_argument, NULL, OPTION_SERIES},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option;
     optind = 1;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet */
-    while ((option = getopt_long(argc, argv, "c:j:T:t:R:w:q:f:p:m:ed:F:Crb:h", options, NULL)) !=
+    while ((option = getopt_long(argc, argv, "c:j:T:t:R:w:q:f:p:m:ed:F:Crb:s:h", options, NULL)) !=
            -1) {
         if (option == 'h') {
             fputs(help, stdout);
@@ -260,7 +288,7 @@ static int workload_make(struct bench *bench)
         error = bpi_bench_workload_read(workload, bench->file, bench->mode_read, bench->is_explicit,
                                         why, sizeof(why));
     }
-    if (bench->file == NULL && bench->query_count == 0) {
+    if (bench->file == NULL && bench->query_count == 0 && workload->stream_count == 0) {
         bench->queries[bench->query_count++] = "RETURN 1";
     }
     for (size_t i = 0; i < bench->query_count && error == 0; i++) {
@@ -274,6 +302,21 @@ static int workload_make(struct bench *bench)
     bench->load.entries = workload->entries;
     bench->load.entry_count = workload->entry_count;
     return 0;
+}
+
+/* How many there are, for the report. */
+static void clients_count(struct bench *bench)
+{
+    struct bpi_load_options *load = &bench->load;
+    if (bench->workload.stream_count > 0) {
+        load->client_count = 0;
+        for (size_t i = 0; i < load->entry_count; i++) {
+            load->client_count += load->entries[i].client_count;
+        }
+    }
+    if (load->thread_count > load->client_count) {
+        load->thread_count = load->client_count;
+    }
 }
 
 /* Waits for the end, with a line each second on a terminal. */
@@ -324,7 +367,7 @@ static int bench_run(struct bench *bench)
         if (bpi_load_snapshot(load, &results) == 0) {
             int error = 0;
             if (bench->json) {
-                error = bpi_bench_report_json(stdout, &bench->load, &results);
+                error = bpi_bench_report_json(stdout, &bench->load, &results, bench->series_us);
             } else {
                 bpi_bench_report_table(stdout, &bench->load, &results);
             }
@@ -354,10 +397,10 @@ int bpi_cmd_bench(int argc, char **argv)
         if (!(bench->load.seconds > 0) && bench->load.transactions == 0) {
             bench->load.seconds = SECONDS_FOR;
         }
-        if (bench->load.thread_count > bench->load.client_count) {
-            bench->load.thread_count = bench->load.client_count;
-        }
         status = workload_make(bench);
+    }
+    if (status == 0) {
+        clients_count(bench);
     }
     if (status == 0) {
         status = bench_run(bench);

@@ -57,7 +57,9 @@ void bpi_bench_report_table(FILE *out,
 {
     fprintf(out, "%" PRIu32 " clients on %" PRIu32 " threads, %.1f s, ", options->client_count,
             options->thread_count, results->elapsed_s);
-    if (options->rate > 0) {
+    if (results->entries[0].stream != NULL) {
+        fprintf(out, "%zu streams\n", results->entry_count);
+    } else if (options->rate > 0) {
         fprintf(out, "%.0f transactions due each second\n", options->rate);
     } else {
         fprintf(out, "each begins when its last transaction ended\n");
@@ -89,13 +91,16 @@ void bpi_bench_report_table(FILE *out,
         latency_row(out, "all", results->committed, results->failed + results->unknown,
                     results->retries, &results->latency);
     }
+    if (results->entries[0].stream != NULL) {
+        bpi_bench_streams_table(out, results);
+    }
     for (size_t i = 0; i < results->error_count; i++) {
         fprintf(out, "%s  %9" PRIu64 "  %s\n", i == 0 ? "\n  errors, retried ones too\n" : "",
                 results->errors[i].count, results->errors[i].code);
     }
 }
 
-static json_t *latency_json(const struct bpi_histogram *histogram)
+json_t *bpi_bench_latency_json(const struct bpi_histogram *histogram)
 {
     return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "mean",
                      bpi_histogram_mean_us(histogram) / 1e3, "p50", quantile_ms(histogram, 0.5),
@@ -116,7 +121,7 @@ static json_t *entries_json(const struct bpi_load_results *results)
                       "committed", (json_int_t)entry->committed, "failed",
                       (json_int_t)entry->failed, "retries", (json_int_t)entry->retries, "tps",
                       rate_of(entry->committed, results->elapsed_s), "latency_ms",
-                      latency_json(&entry->latency));
+                      bpi_bench_latency_json(&entry->latency));
         if (json_array_append_new(list, object) != 0) {
             json_decref(list);
             return NULL;
@@ -140,10 +145,12 @@ static json_t *errors_json(const struct bpi_load_results *results)
 
 int bpi_bench_report_json(FILE *out,
                           const struct bpi_load_options *options,
-                          const struct bpi_load_results *results)
+                          const struct bpi_load_results *results,
+                          bp_usec series_us)
 {
     json_t *root = json_pack(
-        "{s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+        "{s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "clients", (json_int_t)options->client_count, "threads", (json_int_t)options->thread_count,
         "rate", options->rate, "elapsed_s", results->elapsed_s, "committed",
         (json_int_t)results->committed, "failed", (json_int_t)results->failed, "unknown",
@@ -151,8 +158,9 @@ int bpi_bench_report_json(FILE *out,
         rate_of(results->committed, results->elapsed_s), "records", (json_int_t)results->records,
         "backlog", (json_int_t)results->backlog, "connects", (json_int_t)results->connects,
         "connects_failed", (json_int_t)results->connects_failed, "connect_ms",
-        latency_json(&results->connect), "latency_ms", latency_json(&results->latency), "entries",
-        entries_json(results), "errors", errors_json(results));
+        bpi_bench_latency_json(&results->connect), "latency_ms",
+        bpi_bench_latency_json(&results->latency), "entries", entries_json(results), "streams",
+        bpi_bench_streams_json(options, results, series_us), "errors", errors_json(results));
     if (root == NULL) {
         return BP_E_NO_MEMORY;
     }

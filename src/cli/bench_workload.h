@@ -6,6 +6,15 @@
 
 #define BPI_BENCH_ENTRIES_MAX 256
 #define BPI_BENCH_PARAMS_MAX  32
+#define BPI_BENCH_STREAMS_MAX 32
+#define BPI_BENCH_BURSTS_MAX  16
+#define BPI_BENCH_PAIRS_MAX   5
+
+/* What the entry of a stream points to. */
+struct bpi_bench_stream {
+    struct bpi_load_pair pairs[BPI_BENCH_PAIRS_MAX];
+    struct bpi_load_burst bursts[BPI_BENCH_BURSTS_MAX];
+};
 
 /* Zeroed = empty. Owns the texts that its entries and parameters point to. */
 struct bpi_bench_workload {
@@ -13,7 +22,9 @@ struct bpi_bench_workload {
     size_t entry_count;
     struct bpi_load_param params[BPI_BENCH_PARAMS_MAX];
     size_t param_count;
-    char *texts[BPI_BENCH_ENTRIES_MAX + BPI_BENCH_PARAMS_MAX];
+    struct bpi_bench_stream streams[BPI_BENCH_STREAMS_MAX];
+    size_t stream_count;
+    char *texts[BPI_BENCH_ENTRIES_MAX + BPI_BENCH_PARAMS_MAX + BPI_BENCH_STREAMS_MAX];
     size_t text_count;
 };
 
@@ -35,6 +46,14 @@ BP_MUST_CHECK int bpi_bench_workload_read(struct bpi_bench_workload *workload,
 /* Adds a parameter that all queries get: name=5, name=text, name=unique, name=random:1:100.
  * Errors: BP_E_CONFIG, BP_E_FULL, BP_E_NO_MEMORY. */
 BP_MUST_CHECK int bpi_bench_workload_param(struct bpi_bench_workload *workload, const char *text);
+/* Adds an entry that is a stream, from pairs by commas; see bench_stream.c. Errors: BP_E_CONFIG,
+ * BP_E_NO_MEMORY; reterr_text says which pair. */
+BP_MUST_CHECK int bpi_bench_workload_stream(struct bpi_bench_workload *workload,
+                                            const char *text,
+                                            char *reterr_text,
+                                            size_t reterr_text_size);
+/* "500us", "5ms", "1.5s" -> microseconds. */
+bool bpi_bench_span_parse(const char *text, bp_usec *ret_span_us);
 /* Gives the parameters to the entries; when both are complete. */
 void bpi_bench_workload_finish(struct bpi_bench_workload *workload);
 

@@ -34,9 +34,10 @@
 /* Between two looks at the load: a signal is noticed at once. */
 #define TICK_US BP_USEC_PER_SECOND
 
-static const struct bpi_load_pair analytics_metadata[] = {{"boltpool_operation", "bulk_analytics"}};
+static const struct bpi_load_pair analytics_metadata[] = {
+    {.key = "boltpool_operation", .value = "bulk_analytics"}};
 static const struct bpi_load_pair maintenance_metadata[] = {
-    {"boltpool_operation", "maintenance_operation"}};
+    {.key = "boltpool_operation", .value = "maintenance_operation"}};
 
 /* Weights in percent; service times come on top of the server's own 4 ms. */
 static const struct bpi_load_entry workload[] = {

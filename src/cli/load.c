@@ -20,6 +20,8 @@
 
 #define CLIENTS_MAX 100000 /* more sockets than one address has ports */
 #define THREADS_MAX 256
+/* Of a stream that names no number: at 1,000/s and 10 ms a tenth of them are in use. */
+#define STREAM_CLIENTS 100
 
 /* Counting */
 
@@ -43,27 +45,40 @@ void bpi_load_count_error(struct bpi_load_worker *worker, const char *code)
     pthread_mutex_unlock(&worker->mutex);
 }
 
-bp_usec bpi_load_arrival_take(struct bpi_load_worker *worker)
+bp_usec bpi_load_arrival_take(struct bpi_load_client *client)
 {
-    double at_us = worker->arrival_next_us;
-    worker->arrival_next_us += bpi_random_exponential(&worker->random, worker->arrival_mean_us);
-    return (bp_usec)at_us;
+    struct bpi_load_worker *worker = client->worker;
+    return bpi_load_arrivals_take(&worker->arrivals[worker->load->streams ? client->entry : 0]);
+}
+
+static uint64_t backlog_of(struct bpi_load_arrivals *arrivals, bp_usec end_us)
+{
+    uint64_t backlog = 0;
+    while (bpi_load_arrivals_take(arrivals) < end_us) {
+        backlog++;
+    }
+    return backlog;
 }
 
 /* What was due before the end and nobody was free for. */
 static void backlog_count(struct bpi_load_worker *worker)
 {
+    struct bpi_load *load = worker->load;
     bp_usec now_us = bpi_clock_now_us();
-    bp_usec end_us =
-        worker->load->end_us != 0 && worker->load->end_us < now_us ? worker->load->end_us : now_us;
-    uint64_t backlog = 0;
-    if (worker->arrival_mean_us > 0 && worker->load->options.transactions == 0) {
-        while (bpi_load_arrival_take(worker) < end_us) {
-            backlog++;
-        }
+    bp_usec end_us = load->end_us != 0 && load->end_us < now_us ? load->end_us : now_us;
+    if (!worker->open_loop || load->options.transactions > 0) {
+        return;
     }
     pthread_mutex_lock(&worker->mutex);
-    worker->results.backlog = backlog;
+    for (size_t i = 0; i < (load->streams ? load->options.entry_count : 1); i++) {
+        uint64_t backlog = backlog_of(&worker->arrivals[i], end_us);
+        struct bpi_load_stream_results *stream = worker->results.entries[i].stream;
+        worker->results.backlog += backlog;
+        if (stream != NULL) {
+            stream->backlog += backlog;
+            stream->offered += backlog;
+        }
+    }
     pthread_mutex_unlock(&worker->mutex);
 }
 
@@ -135,18 +150,64 @@ static void on_client_time(struct bpi_timer *timer)
         struct bpi_load_client *)(void *)((char *)timer - offsetof(struct bpi_load_client, timer)));
 }
 
-static void start_deliver(struct bpi_mail *mail)
+static void end_timer_set(struct bpi_load_worker *worker)
 {
-    struct bpi_load_worker *worker = BPI_CONTAINER(mail, struct bpi_load_worker, start_mail);
     if (worker->load->end_us != 0) {
         bpi_timer_set(worker->loop, &worker->end_timer, worker->load->end_us);
     }
+}
+
+static void go_deliver(struct bpi_mail *mail)
+{
+    struct bpi_load_worker *worker = BPI_CONTAINER(mail, struct bpi_load_worker, go_mail);
+    if (worker->ending || worker->clients_active == 0) {
+        return;
+    }
+    end_timer_set(worker);
+    for (uint32_t i = 0; i < worker->client_count; i++) {
+        bpi_load_client_go(&worker->clients[i]);
+    }
+}
+
+static void start_deliver(struct bpi_mail *mail)
+{
+    struct bpi_load_worker *worker = BPI_CONTAINER(mail, struct bpi_load_worker, start_mail);
+    end_timer_set(worker);
     for (uint32_t i = 0; i < worker->client_count; i++) {
         bpi_load_client_start(&worker->clients[i]);
     }
 }
 
 /* Start */
+
+/* Clocks of all workers begin at the same moment. */
+static void clocks_start(struct bpi_load *load)
+{
+    bp_usec now_us = bpi_clock_now_us();
+    bp_usec measure_us = now_us + (bp_usec)(load->options.warmup_seconds * 1e6);
+    if (load->options.seconds > 0) {
+        load->end_us = measure_us + (bp_usec)(load->options.seconds * 1e6);
+    }
+    load->measure_us = measure_us;
+    for (uint32_t i = 0; i < load->worker_count; i++) {
+        struct bpi_load_worker *worker = &load->workers[i];
+        for (size_t k = 0; k < (load->streams ? load->options.entry_count : 1); k++) {
+            bpi_load_arrivals_start(&worker->arrivals[k], now_us, measure_us);
+        }
+    }
+}
+
+void bpi_load_gathered(struct bpi_load *load)
+{
+    if (atomic_fetch_sub(&load->gathering, 1) > 1) {
+        return;
+    }
+    /* All other loops wait: their arrivals are this one's until they get their letter. */
+    clocks_start(load);
+    for (uint32_t i = 0; i < load->worker_count; i++) {
+        bpi_loop_post(load->workers[i].loop, &load->workers[i].go_mail);
+    }
+}
 
 static int refuse(char *reterr_text, size_t size, const char *why)
 {
@@ -175,12 +236,38 @@ static int options_check(const struct bpi_load_options *options, char *reterr_te
     if (options->fetch_size < -1) {
         return refuse(reterr_text, size, "the fetch size is below -1");
     }
+    size_t streams = 0;
+    for (size_t i = 0; i < options->entry_count; i++) {
+        streams += options->entries[i].rate > 0;
+    }
+    if (streams > 0 && (streams < options->entry_count || options->rate > 0)) {
+        return refuse(reterr_text, size, "streams exclude other queries and a rate of all");
+    }
+    if (streams > 0 && (options->reconnect || options->transactions > 0)) {
+        return refuse(reterr_text, size,
+                      "streams exclude a number of transactions and a connection for each");
+    }
+    if (streams == 0 && (options->queue_timeout_us > 0 || options->samples)) {
+        return refuse(reterr_text, size, "a queue timeout and a time series are of streams");
+    }
     return 0;
+}
+
+static uint32_t stream_clients(const struct bpi_load_entry *entry)
+{
+    return entry->client_count == 0 ? STREAM_CLIENTS : entry->client_count;
 }
 
 static void options_fill(struct bpi_load *load)
 {
     struct bpi_load_options *options = &load->options;
+    load->streams = options->entries[0].rate > 0;
+    if (load->streams) {
+        options->client_count = 0;
+        for (size_t i = 0; i < options->entry_count; i++) {
+            options->client_count += stream_clients(&options->entries[i]);
+        }
+    }
     options->client_count = options->client_count == 0 ? 1 : options->client_count;
     options->thread_count = options->thread_count == 0 ? 1 : options->thread_count;
     if (options->thread_count > options->client_count) {
@@ -203,6 +290,8 @@ static void options_fill(struct bpi_load *load)
         load->weight_sum += options->entries[i].weight == 0 ? 1 : options->entries[i].weight;
     }
     atomic_init(&load->tickets, 0);
+    atomic_init(&load->measure_us, UINT64_MAX);
+    atomic_init(&load->gathering, options->client_count);
     atomic_init(&load->unique, options->unique_first == 0 ? 1 : options->unique_first);
 }
 
@@ -231,6 +320,48 @@ static int results_make(struct bpi_load_results *results, const struct bpi_load_
     for (size_t i = 0; i < options->entry_count; i++) {
         const struct bpi_load_entry *entry = &options->entries[i];
         results->entries[i].name = entry->name != NULL ? entry->name : entry->query;
+        if (entry->rate > 0 && bpi_load_stream_results_new(&results->entries[i].stream) != 0) {
+            bpi_load_results_done(results);
+            return BP_E_NO_MEMORY;
+        }
+    }
+    return 0;
+}
+
+/* The stream of the client with this number among all workers' clients. */
+static size_t stream_of(const struct bpi_load_options *options, uint32_t number)
+{
+    size_t entry = 0;
+    while (number >= stream_clients(&options->entries[entry])) {
+        number -= stream_clients(&options->entries[entry]);
+        entry++;
+    }
+    return entry;
+}
+
+/* A worker's share of a rate is its share of the clients. */
+static int arrivals_make(struct bpi_load_worker *worker, uint32_t index)
+{
+    struct bpi_load *load = worker->load;
+    const struct bpi_load_options *options = &load->options;
+    size_t count = load->streams ? options->entry_count : 1;
+    worker->arrivals = calloc(count, sizeof(*worker->arrivals));
+    if (worker->arrivals == NULL) {
+        return BP_E_NO_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct bpi_load_entry *entry = &options->entries[i];
+        double rate = options->rate / options->thread_count;
+        if (load->streams) {
+            uint32_t own = 0;
+            for (uint32_t k = 0; k < worker->client_count; k++) {
+                own += worker->clients[k].entry == i;
+            }
+            rate = entry->rate * own / stream_clients(entry);
+        }
+        uint64_t seed = (options->seed * 1000003 + index) * 1000003 + i + 1;
+        bpi_load_arrivals_init(&worker->arrivals[i], seed, rate > 0 ? 1e6 / rate : 0, entry->bursts,
+                               load->streams ? entry->burst_count : 0);
     }
     return 0;
 }
@@ -241,6 +372,8 @@ static int worker_make(struct bpi_load *load, uint32_t index)
     struct bpi_load_worker *worker = &load->workers[index];
     worker->load = load;
     worker->start_mail.deliver = start_deliver;
+    worker->go_mail.deliver = go_deliver;
+    worker->open_loop = load->streams || options->rate > 0;
     worker->stop_mail.deliver = stop_deliver;
     worker->abort_mail.deliver = abort_deliver;
     worker->end_timer.on_fire = on_end_time;
@@ -258,34 +391,25 @@ static int worker_make(struct bpi_load *load, uint32_t index)
         struct bpi_load_client *client = &worker->clients[i];
         client->worker = worker;
         client->timer.on_fire = on_client_time;
-        client->url_index = (index + i * options->thread_count) % options->url_count;
+        uint32_t number = index + i * options->thread_count;
+        client->url_index = number % options->url_count;
+        client->entry = load->streams ? stream_of(options, number) : 0;
     }
-    if (options->rate > 0) {
-        worker->arrival_mean_us = 1e6 * options->thread_count / options->rate;
+    int error = arrivals_make(worker, index);
+    if (error == 0) {
+        error = results_make(&worker->results, options);
     }
-    int error = results_make(&worker->results, options);
     if (error == 0) {
         error = bpi_loop_new(index, &worker->loop);
+    }
+    if (error == 0 && worker->open_loop) {
+        error =
+            bpi_loop_precise(worker->loop); /* an arrival that is late by 1 ms is a wait of 1 ms */
     }
     if (error == 0) {
         error = bpi_timer_reserve(worker->loop, (int)worker->client_count + 2);
     }
     return error;
-}
-
-/* Clocks of all workers begin at the same moment. */
-static void clocks_start(struct bpi_load *load)
-{
-    bp_usec now_us = bpi_clock_now_us();
-    load->measure_us = now_us + (bp_usec)(load->options.warmup_seconds * 1e6);
-    if (load->options.seconds > 0) {
-        load->end_us = load->measure_us + (bp_usec)(load->options.seconds * 1e6);
-    }
-    for (uint32_t i = 0; i < load->worker_count; i++) {
-        struct bpi_load_worker *worker = &load->workers[i];
-        worker->arrival_next_us = (double)now_us;
-        (void)bpi_load_arrival_take(worker); /* so that the first one is random, too */
-    }
 }
 
 int bpi_load_start(const struct bpi_load_options *options,
@@ -321,7 +445,7 @@ int bpi_load_start(const struct bpi_load_options *options,
         load->worker_count++;
         error = worker_make(load, i);
     }
-    if (error == 0) {
+    if (error == 0 && !load->streams) {
         clocks_start(load);
     }
     for (uint32_t i = 0; error == 0 && i < load->worker_count; i++) {
@@ -408,8 +532,9 @@ static int error_order(const void *a, const void *b)
     return left->count < right->count ? 1 : left->count > right->count ? -1 : 0;
 }
 
-static void worker_merge(struct bpi_load_results *into, struct bpi_load_worker *worker)
+static int worker_merge(struct bpi_load_results *into, struct bpi_load_worker *worker)
 {
+    int error = 0;
     pthread_mutex_lock(&worker->mutex);
     const struct bpi_load_results *from = &worker->results;
     into->unknown += from->unknown;
@@ -424,9 +549,14 @@ static void worker_merge(struct bpi_load_results *into, struct bpi_load_worker *
         into->entries[i].failed += from->entries[i].failed;
         into->entries[i].retries += from->entries[i].retries;
         bpi_histogram_merge(&into->entries[i].latency, &from->entries[i].latency);
+        if (from->entries[i].stream != NULL && error == 0) {
+            error = bpi_load_stream_results_merge(into->entries[i].stream, from->entries[i].stream,
+                                                  into->done);
+        }
     }
     errors_merge(into, from);
     pthread_mutex_unlock(&worker->mutex);
+    return error;
 }
 
 int bpi_load_snapshot(struct bpi_load *load, struct bpi_load_results *ret_results)
@@ -441,11 +571,17 @@ int bpi_load_snapshot(struct bpi_load *load, struct bpi_load_results *ret_result
     bp_usec until_us = load->ended_us != 0 ? load->ended_us : bpi_clock_now_us();
     results->done = load->workers_active == 0;
     pthread_mutex_unlock(&load->mutex);
-    if (until_us > load->measure_us) {
-        results->elapsed_s = (double)(until_us - load->measure_us) / 1e6;
+    bp_usec measure_us = load->measure_us;
+    if (until_us > measure_us) {
+        results->elapsed_s = (double)(until_us - measure_us) / 1e6;
     }
-    for (uint32_t i = 0; i < load->worker_count; i++) {
-        worker_merge(results, &load->workers[i]);
+    for (uint32_t i = 0; i < load->worker_count && error == 0; i++) {
+        error = worker_merge(results, &load->workers[i]);
+    }
+    if (error != 0) {
+        bpi_load_results_done(results);
+        free(results);
+        return error;
     }
     for (size_t i = 0; i < results->entry_count; i++) {
         const struct bpi_load_entry_results *entry = &results->entries[i];
@@ -464,6 +600,9 @@ int bpi_load_snapshot(struct bpi_load *load, struct bpi_load_results *ret_result
 
 void bpi_load_results_done(struct bpi_load_results *results)
 {
+    for (size_t i = 0; results->entries != NULL && i < results->entry_count; i++) {
+        bpi_load_stream_results_free(results->entries[i].stream);
+    }
     free(results->entries);
     results->entries = NULL;
     results->entry_count = 0;
@@ -489,6 +628,7 @@ void bpi_load_free(struct bpi_load *load)
             bpi_loop_free(worker->loop);
         }
         free(worker->clients);
+        free(worker->arrivals);
         bpi_load_results_done(&worker->results);
         pthread_mutex_destroy(&worker->mutex);
     }

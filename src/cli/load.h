@@ -3,10 +3,13 @@
  * Closed loop: each client begins its next transaction when the last one ended. Open loop (`rate`):
  * transactions are due at the times of a Poisson process whatever the server does, and a latency is
  * measured from that intended start, so that a server that stalls can't hide it (coordinated omission).
+ * Streams (`rate` of each entry): several open loops side by side, each with connections of its own that are
+ * all logged on before the clock starts.
  * Clients retry as drivers do: TransientError and the like, and connections lost while no COMMIT is under
  * way; an auto-commit write whose connection is lost is not retried, since it may have been done.
  *
- * Equation, once it is done: begun = committed + failed + unknown.
+ * Equation, once it is done: begun = committed + failed + unknown; of a stream: offered = good + late +
+ * refused + failed + timed_out + backlog.
  * Threads: each function may be called from any thread; clients live on loops of their own.
  */
 #ifndef BPI_CLI_LOAD_H
@@ -15,6 +18,7 @@
 #include "base/histogram.h"
 #include "base/url.h"
 #include "bolt/version.h"
+#include "cli/load_arrival.h"
 
 #include <boltpool/types.h>
 
@@ -39,7 +43,8 @@ struct bpi_load_param {
 
 struct bpi_load_pair {
     const char *key;
-    const char *value;
+    const char *value; /* NULL: `number` */
+    int64_t number;
 };
 
 /* One kind of transaction. */
@@ -53,6 +58,14 @@ struct bpi_load_entry {
     bool mode_read;
     bool is_explicit; /* BEGIN, RUN, COMMIT; else auto-commit */
     uint32_t weight;  /* 0 counts as 1 */
+
+    /* A stream; either all entries are or none. */
+    double rate;           /* transactions due each second; 0: no stream */
+    uint32_t client_count; /* connections, so most transactions in flight; 0: 100 */
+    bp_usec good_us;       /* from when it was due: a later commit is late; 0: none is */
+    bool retry;            /* as `retry` of the options */
+    const struct bpi_load_burst *bursts; /* their times count from the end of the warm-up */
+    size_t burst_count;
 };
 
 enum bpi_load_end {
@@ -88,7 +101,11 @@ struct bpi_load_options {
     uint64_t transactions; /* 0: no limit; not together with a warm-up */
     double rate;           /* transactions a second, all clients together; 0: closed loop */
     int64_t fetch_size;    /* of PULL; 0: 1000, as drivers; -1: all */
-    bool reconnect;        /* a new connection for each transaction */
+    bool reconnect;        /* a new connection for each transaction; not with streams */
+    bp_usec
+        queue_timeout_us; /* streams: one that found no free connection for so long is never begun, as
+                                 by a semaphore with a queue; 0: it waits */
+    bool samples;         /* streams: keep what became of each transaction */
     uint64_t seed;
     uint64_t unique_first; /* 0: 1 */
 
@@ -114,6 +131,44 @@ struct bpi_load_error {
     uint64_t count;           /* attempts, those that were retried too */
 };
 
+enum bpi_load_fate {
+    BPI_LOAD_GOOD,
+    BPI_LOAD_LATE,      /* committed after good_us */
+    BPI_LOAD_REFUSED,   /* with a code that says "not now": what boltpool's refusals are sent as */
+    BPI_LOAD_BROKEN,    /* failed otherwise, unknown ones too */
+    BPI_LOAD_TIMED_OUT, /* queue_timeout_us */
+};
+
+#define BPI_LOAD_NO_WAIT UINT32_MAX
+
+struct bpi_load_sample {
+    uint64_t due_us; /* from the end of the warm-up */
+    uint32_t latency_us;
+    uint32_t wait_us; /* latency without the server's service_us; BPI_LOAD_NO_WAIT: it said none */
+    enum bpi_load_fate fate;
+};
+
+/* Of those that were due after the warm-up and before the end. */
+struct bpi_load_stream_results {
+    uint64_t offered;
+    uint64_t good;
+    uint64_t late;
+    uint64_t refused;
+    uint64_t broken;
+    uint64_t timed_out;
+    uint64_t backlog;   /* due and never begun when the time was over */
+    uint64_t no_client; /* were due while all connections were in use, and begun later */
+    uint64_t refusals;  /* attempts that were refused, those that were retried too */
+    uint64_t services;  /* transactions of which the server said service_us */
+    uint64_t service_us_sum;
+    struct bpi_histogram wait;    /* of the committed */
+    struct bpi_histogram refusal; /* from an attempt's first byte to its refusal */
+    struct bpi_load_sample *samples;
+    size_t sample_count;
+    size_t sample_capacity;
+    bool samples_lost; /* there was no memory for some */
+};
+
 struct bpi_load_entry_results {
     const char *name; /* borrowed from the options */
     uint64_t committed;
@@ -121,6 +176,7 @@ struct bpi_load_entry_results {
     uint64_t retries;
     struct bpi_histogram
         latency; /* of the committed, from the (intended) start, retries included */
+    struct bpi_load_stream_results *stream; /* NULL: the entry is none */
 };
 
 struct bpi_load_results {

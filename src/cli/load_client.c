@@ -51,6 +51,9 @@ static void failure_note(struct bpi_load_client *client, const char *code, size_
     if (client->failure[0] == '\0') {
         snprintf(client->failure, sizeof(client->failure), "%.*s", (int)size, code);
         bpi_load_count_error(client->worker, client->failure);
+        if (client->worker->load->streams && client->has_tx) {
+            bpi_load_stream_attempt_failed(client, client->failure);
+        }
     }
 }
 
@@ -137,6 +140,7 @@ static void conn_lost(struct bpi_load_client *client, const char *why)
         attempt_ended(client, false);
         break;
     case BPI_LOAD_STATE_READY:
+    case BPI_LOAD_STATE_GATHERED:
     case BPI_LOAD_STATE_WAITING:
     case BPI_LOAD_STATE_BACKOFF:
     case BPI_LOAD_STATE_PAUSED:
@@ -209,6 +213,8 @@ static void tx_send(struct bpi_load_client *client)
     bp_usec timeout_us = options_of(client)->answer_timeout_us;
     client->state = BPI_LOAD_STATE_RUNNING;
     client->commit_sent = false;
+    client->attempt_us = bpi_clock_now_us();
+    client->service_us = UINT64_MAX;
     if (timeout_us > 0) {
         timer_set(client, now_of(client) + timeout_us);
     }
@@ -226,6 +232,9 @@ static void tx_end(struct bpi_load_client *client, enum bpi_load_end end)
     bool no_conn = client->conn == NULL && end == BPI_LOAD_FAILED;
     client->has_tx = false;
     timer_clear(client);
+    if (worker->load->streams) {
+        bpi_load_stream_ended(client, end, true);
+    }
     if (now_us >= worker->load->measure_us) {
         pthread_mutex_lock(&worker->mutex);
         entry->retries += client->tries - 1;
@@ -289,7 +298,7 @@ static void attempt_ended(struct bpi_load_client *client, bool lost)
     const struct bpi_load_entry *entry = &options->entries[client->entry];
     bp_usec now_us = now_of(client);
     bool unknown = lost && (client->commit_sent || (!entry->is_explicit && !entry->mode_read));
-    bool again = options->retry && !unknown && code_retryable(client->failure) &&
+    bool again = (options->retry || entry->retry) && !unknown && code_retryable(client->failure) &&
                  now_us - client->first_try_us < options->retry_time_max_us;
     if (!again) {
         tx_end(client, unknown ? BPI_LOAD_UNKNOWN : BPI_LOAD_FAILED);
@@ -323,6 +332,23 @@ static void tx_step(struct bpi_load_client *client, uint8_t request, bool has_mo
     }
 }
 
+/* A simulated server may say how long it had the transaction's requests. */
+static void service_note(struct bpi_load_client *client, const struct bpi_bolt_answer *answer)
+{
+    struct bpi_pack_reader reader;
+    struct bpi_pack_item item;
+    const uint8_t *value;
+    size_t size;
+    if (!client->worker->load->streams || answer->meta.data == NULL ||
+        bpi_pack_map_find(answer->meta.data, answer->meta.size, "service_us", &value, &size) != 1) {
+        return;
+    }
+    bpi_pack_reader_init(&reader, value, size);
+    if (bpi_pack_next(&reader, &item) == 0 && item.type == BPI_PACK_INT && item.integer >= 0) {
+        client->service_us = (bp_usec)item.integer;
+    }
+}
+
 static void
 tx_answer(struct bpi_load_client *client, uint8_t request, const struct bpi_bolt_answer *answer)
 {
@@ -339,6 +365,7 @@ tx_answer(struct bpi_load_client *client, uint8_t request, const struct bpi_bolt
         failure_text(client, "ignored without a failure");
     }
     if (client->failure[0] == '\0') {
+        service_note(client, answer);
         tx_step(client, request, answer->has_more);
     } else if (client->bolt.pending_count == 0) {
         reset_send(client);
@@ -515,7 +542,9 @@ static void client_begin(struct bpi_load_client *client)
 {
     struct bpi_load *load = client->worker->load;
     client->has_tx = true;
-    client->entry = entry_draw(client);
+    if (!load->streams) {
+        client->entry = entry_draw(client);
+    }
     client->unique = 0;
     if (entry_has_unique(&load->options.entries[client->entry])) {
         client->unique = atomic_fetch_add_explicit(&load->unique, 1, memory_order_relaxed);
@@ -542,19 +571,44 @@ static bool ticket_take(struct bpi_load *load)
                load->options.transactions;
 }
 
+/* When the next one is due. Those that have waited too long for a connection are over. */
+static bp_usec arrival_next(struct bpi_load_client *client, bp_usec now_us)
+{
+    bp_usec timeout_us = options_of(client)->queue_timeout_us;
+    bool streams = client->worker->load->streams;
+    bp_usec due_us = bpi_load_arrival_take(client);
+    /* Bounded: each turn takes one that was due before now. */
+    while (timeout_us > 0 && due_us < now_us && now_us - due_us > timeout_us) {
+        client->started_us = due_us;
+        bpi_load_stream_ended(client, BPI_LOAD_FAILED, false);
+        due_us = bpi_load_arrival_take(client);
+    }
+    if (streams && due_us < now_us) {
+        client->started_us = due_us;
+        bpi_load_stream_no_client(client);
+    }
+    return due_us;
+}
+
 static void client_next(struct bpi_load_client *client)
 {
     struct bpi_load_worker *worker = client->worker;
     struct bpi_load *load = worker->load;
     bp_usec now_us = bpi_clock_now_us();
+    if (load->streams && !client->gathered && !worker->ending) {
+        client->gathered = true;
+        client->state = BPI_LOAD_STATE_GATHERED;
+        bpi_load_gathered(load);
+        return;
+    }
     bool over = worker->ending || (load->end_us != 0 && now_us >= load->end_us);
     if (over || !ticket_take(load)) {
         client_done(client);
         return;
     }
     client->started_us = now_us;
-    if (worker->arrival_mean_us > 0) {
-        client->started_us = bpi_load_arrival_take(worker);
+    if (worker->open_loop) {
+        client->started_us = arrival_next(client, now_us);
         if (load->end_us != 0 && client->started_us >= load->end_us) {
             client_done(client);
             return;
@@ -576,6 +630,14 @@ void bpi_load_client_start(struct bpi_load_client *client)
         client_next(client);
     } else {
         connect_start(client);
+    }
+}
+
+void bpi_load_client_go(struct bpi_load_client *client)
+{
+    if (client->state == BPI_LOAD_STATE_GATHERED) {
+        client->state = BPI_LOAD_STATE_READY;
+        client_next(client);
     }
 }
 
@@ -602,6 +664,7 @@ void bpi_load_client_fire(struct bpi_load_client *client)
         conn_lost(client, "answer timeout");
         break;
     case BPI_LOAD_STATE_READY:
+    case BPI_LOAD_STATE_GATHERED:
     case BPI_LOAD_STATE_DONE:
         break;
     }
@@ -609,7 +672,8 @@ void bpi_load_client_fire(struct bpi_load_client *client)
 
 void bpi_load_client_end(struct bpi_load_client *client)
 {
-    bool waits = client->state == BPI_LOAD_STATE_WAITING || client->state == BPI_LOAD_STATE_PAUSED;
+    bool waits = client->state == BPI_LOAD_STATE_WAITING ||
+                 client->state == BPI_LOAD_STATE_PAUSED || client->state == BPI_LOAD_STATE_GATHERED;
     bool opens = !client->has_tx && (client->state == BPI_LOAD_STATE_CONNECTING ||
                                      client->state == BPI_LOAD_STATE_HANDSHAKE ||
                                      client->state == BPI_LOAD_STATE_LOGIN);

@@ -144,8 +144,13 @@ static void extra_write(struct bpi_load_client *client,
         bpi_pack_text(writer, "tx_metadata");
         bpi_pack_map(writer, entry->metadata_count);
         for (size_t i = 0; i < entry->metadata_count; i++) {
-            bpi_pack_text(writer, entry->metadata[i].key);
-            bpi_pack_text(writer, entry->metadata[i].value);
+            const struct bpi_load_pair *pair = &entry->metadata[i];
+            bpi_pack_text(writer, pair->key);
+            if (pair->value != NULL) {
+                bpi_pack_text(writer, pair->value);
+            } else {
+                bpi_pack_int(writer, pair->number);
+            }
         }
     }
 }

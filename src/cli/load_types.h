@@ -17,14 +17,16 @@ struct bpi_load_worker;
 struct bpi_tls_context;
 
 /* States -> function that leaves them:
+ *   (streams: the first READY -> GATHERED -> bpi_load_client_go -> READY)
  *   CONNECTING -> on_open -> HANDSHAKE -> handshake_read -> LOGIN -> login_answer -> READY
  *   READY      -> client_next -> WAITING (open loop) | RUNNING
  *   RUNNING    -> tx_answer -> READY | RESETTING -> READY; failed: BACKOFF | PAUSED | READY
- *   WAITING, BACKOFF, PAUSED -> on_timer;   all -> client_done -> DONE
+ *   WAITING, BACKOFF, PAUSED -> on_timer;  all -> client_done -> DONE
  * BACKOFF, PAUSED and WAITING may be without a connection, READY too.
  */
 enum bpi_load_state {
     BPI_LOAD_STATE_READY,
+    BPI_LOAD_STATE_GATHERED, /* until all clients of all streams are logged on */
     BPI_LOAD_STATE_CONNECTING,
     BPI_LOAD_STATE_HANDSHAKE,
     BPI_LOAD_STATE_LOGIN,
@@ -45,14 +47,17 @@ struct bpi_load_client {
     size_t url_index;
     bp_usec connect_started_us;
     bool logged_on;
+    bool gathered;
     struct bpi_handshake_client handshake;
     struct bpi_chunk_reader reader;
     struct bpi_client_state bolt;
     bpi_bolt_version version;
 
     bool has_tx;
-    size_t entry;
+    size_t entry;         /* a stream's client: always the same */
     bp_usec started_us;   /* of the transaction, or when it was due */
+    bp_usec attempt_us;   /* when this attempt was sent */
+    bp_usec service_us;   /* what the server said of it; UINT64_MAX: nothing */
     bp_usec first_try_us; /* for the time that retries may take */
     uint32_t tries;
     uint64_t unique;
@@ -67,14 +72,15 @@ struct bpi_load_worker {
     struct bpi_loop *loop;
     struct bpi_load_client *clients;
     uint32_t client_count;
-    double arrival_mean_us; /* between two due transactions; 0: closed loop */
+    bool open_loop;
 
     /* Owner: the loop. */
+    struct bpi_load_arrivals *arrivals; /* one of each stream; without streams one for all */
     struct bpi_mail start_mail;
+    struct bpi_mail go_mail;
     struct bpi_timer end_timer;
     struct bpi_timer grace_timer;
     struct bpi_random random;
-    double arrival_next_us;
     uint32_t clients_active;
     bool ending;
 
@@ -95,8 +101,13 @@ struct bpi_load {
     struct bpi_tls_context *tls_any;
     struct bpi_load_worker *workers;
     uint32_t worker_count;
-    bp_usec measure_us; /* when the warm-up ends */
-    bp_usec end_us;     /* 0: none */
+    bool streams;
+
+    /* Atomic: set once, at the start or when all clients of all streams are logged on; before that
+     * measure_us is in no time that comes. */
+    _Atomic bp_usec measure_us;     /* when the warm-up ends */
+    _Atomic bp_usec end_us;         /* 0: none */
+    atomic_uint_fast32_t gathering; /* clients that aren't logged on yet */
 
     /* Atomic: relaxed is enough, each only gives out numbers. */
     atomic_uint_fast64_t tickets;
@@ -114,6 +125,8 @@ struct bpi_load {
 
 /* Connects (unless each transaction does that) and goes on to transactions. */
 void bpi_load_client_start(struct bpi_load_client *client);
+/* All clients of all streams are logged on. */
+void bpi_load_client_go(struct bpi_load_client *client);
 /* No more transactions: one that only waits is done at once. */
 void bpi_load_client_end(struct bpi_load_client *client);
 /* The same, and a transaction that runs fails. */
@@ -130,10 +143,29 @@ BP_MUST_CHECK int bpi_load_put_tx(struct bpi_load_client *client);
 BP_MUST_CHECK int bpi_load_put_pull(struct bpi_load_client *client);
 BP_MUST_CHECK int bpi_load_put_simple(struct bpi_load_client *client, uint8_t tag);
 
+/* load_stream.c: what streams count, on the client's loop. */
+
+BP_MUST_CHECK int bpi_load_stream_results_new(struct bpi_load_stream_results **ret_results);
+void bpi_load_stream_results_free(struct bpi_load_stream_results *results);
+/* Adds the counts; the samples, too, where they are asked for. Errors: BP_E_NO_MEMORY for those. */
+BP_MUST_CHECK int bpi_load_stream_results_merge(struct bpi_load_stream_results *into,
+                                                const struct bpi_load_stream_results *from,
+                                                bool samples);
+/* An attempt has failed with this code. */
+void bpi_load_stream_attempt_failed(struct bpi_load_client *client, const char *code);
+/* A transaction that was due has ended; `began`: it had a connection. */
+void bpi_load_stream_ended(struct bpi_load_client *client, enum bpi_load_end end, bool began);
+/* It was due while no connection was free. */
+void bpi_load_stream_no_client(struct bpi_load_client *client);
+/* Whether boltpool or a server says by this code that it takes no more work now. */
+bool bpi_load_code_refuses(const char *code);
+
 /* load.c */
 
-/* The next due time of an open loop. */
-bp_usec bpi_load_arrival_take(struct bpi_load_worker *worker);
+/* A stream's client is logged on, or can't. */
+void bpi_load_gathered(struct bpi_load *load);
+/* The next due time of an open loop, of the client's stream where it has one. */
+bp_usec bpi_load_arrival_take(struct bpi_load_client *client);
 /* Notes that a client will do nothing any more. */
 void bpi_load_client_ended(struct bpi_load_worker *worker);
 void bpi_load_count_error(struct bpi_load_worker *worker, const char *code);
