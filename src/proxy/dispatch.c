@@ -128,6 +128,18 @@ static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
     return bpi_identity_hash(key, lower, size);
 }
 
+/* The query's shape under the cluster's key, so that nobody outside can make two that meet. */
+static uint64_t shape_of(const struct bpi_session *session, struct bpi_bolt_text query)
+{
+    char text[BPI_LEARN_TEXT_BYTES];
+    if (query.data == NULL) {
+        return 0;
+    }
+    size_t size = bpi_learn_normalise(query.data, query.size, text);
+    uint64_t hash = bpi_identity_hash(bpi_cluster_key(session->front->cluster), text, size);
+    return hash == 0 ? 1 : hash;
+}
+
 /* 0 = none at all. */
 static uint64_t tenant_key(const struct bpi_session *session, struct bpi_bolt_text tenant)
 {
@@ -148,6 +160,8 @@ static void classify(struct bpi_session *session, struct bpi_operation *operatio
     const struct bpi_config *config = bpi_daemon_config(session->worker->daemon);
     struct bpi_pool_waiter *waiter = &session->wish.waiter;
     bp_usec now_us = bpi_session_now_us(session);
+    session->shape = config->learn_classes ? shape_of(session, operation->query) : 0;
+    operation->is_slow = bpi_learn_is_slow(&session->worker->learn, session->shape);
     struct bpi_classified classified = bpi_classify(config, operation);
     bp_usec wait_us = config->classes[classified.class_].queue_timeout_us;
     if (wait_us == 0) {
@@ -433,6 +447,10 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
     if (opens && request->tag != BPI_BOLT_ROUTE) {
         session->mode_read = request->tx.mode_read;
         session->leased_us = bpi_session_now_us(session);
+    }
+    if (request->tag == BPI_BOLT_RUN && session->shape == 0 &&
+        bpi_daemon_config(session->worker->daemon)->learn_classes) {
+        session->shape = shape_of(session, read->query); /* the first of its transaction */
     }
     if (bpi_link_send(session->link, request->tag, payload.data, payload.size) != 0) {
         bpi_session_evict(session, bp_error_neo4j_code(BP_E_NO_MEMORY), "boltpool: out of memory");

@@ -34,6 +34,19 @@ static void append(struct bpi_session *session, const void *data, size_t size)
 
 /* ---- the end of a lease ---- */
 
+/* Classes are learnt from how long work held its link. Work that failed may have taken longer had it not: it
+ * says something where it was long, as a query that runs into its time-out each time. */
+static void note_hold(struct bpi_session *session, bool done)
+{
+    const struct bpi_config *config = bpi_daemon_config(session->worker->daemon);
+    bp_usec held_us = bpi_session_now_us(session) - session->leased_us;
+    bool is_slow = held_us >= config->learn_after_us;
+    if (config->learn_classes && session->shape != 0 && (done || is_slow)) {
+        bpi_learn_note(&session->worker->learn, session->shape, is_slow);
+    }
+    session->shape = 0;
+}
+
 void bpi_session_lease_reset(struct bpi_session *session)
 {
     session->lease_kind = BPI_LEASE_SESSION; /* until a request is passed on */
@@ -53,6 +66,7 @@ void bpi_session_lease_end(struct bpi_session *session)
         atomic_fetch_add_explicit(&session->worker->transactions, 1, memory_order_relaxed);
     }
     session->state = BPI_SERVER_READY;
+    note_hold(session, true);
     if (bpi_session_config(session)->pool_mode == BPI_POOL_MODE_SESSION &&
         bpi_link_is_clean(link)) {
         bpi_session_lease_reset(session);
@@ -108,6 +122,7 @@ void bpi_session_evict(struct bpi_session *session, const char *code, const char
 {
     struct bpi_link *link = session->link;
     session->link = NULL;
+    note_hold(session, false);
     bpi_link_clean(link);
     if (session->mid_record) {
         /* A FAILURE can't be put into the middle of a record. */
@@ -152,6 +167,7 @@ void bpi_session_stop_end(struct bpi_session *session)
     session->doom_text = NULL;
     session->stopping = false;
     session->link = NULL;
+    note_hold(session, false);
     bpi_link_close(link);
     if (unknown || text == NULL) {
         session->phase = BPI_SESSION_CLOSING;
@@ -288,11 +304,13 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
         session->stopping = false;
         session->reset_sent = false;
         session->commit_sent = false;
+        note_hold(session, false);
         bpi_link_clean(link);
         return;
     }
     answer_resets(session);
     session->failed = false;
+    note_hold(session, false); /* it was stopped */
     bpi_session_lease_end(session);
 }
 
@@ -329,6 +347,7 @@ on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_a
     if (!session->failed || session->unanswered > 0) {
         return;
     }
+    note_hold(session, false);
     if (bpi_session_config(session)->pool_mode == BPI_POOL_MODE_SESSION) {
         session->ahead = BPI_SERVER_FAILED; /* the client's RESET is passed on */
         session->ending = false;

@@ -29,6 +29,7 @@
 #include "engine/link.h"
 #include "net/executor.h"
 #include "net/loop.h"
+#include "proxy/learn.h"
 
 #include <boltpool/types.h>
 
@@ -136,6 +137,7 @@ struct bpi_session {
     bool wish_notified; /* its long wait was logged */
     /* What the work was classed as, for reports; "" before the first. Longer names are cut. */
     char operation[40];
+    uint64_t shape; /* of its query, while classes are learnt; 0 = none is known yet */
 
     /* While a link is held. */
     struct bpi_link *link;
@@ -179,6 +181,7 @@ struct bpi_worker {
     _Atomic uint64_t refusals;
     _Atomic uint64_t claims_lowered; /* of tx_metadata, above what the client may claim */
     _Atomic uint64_t claims_bad;     /* ... that make no sense */
+    struct bpi_learn learn;
 };
 
 /* One listener with its cluster. */
