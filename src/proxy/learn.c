@@ -37,7 +37,10 @@ static bool is_word(char byte)
 /* The byte `count` behind the next one, or 0 at the end. */
 static char ahead(const struct scan *scan, size_t count)
 {
-    return (size_t)(scan->end - scan->at) > count ? scan->at[count] : '\0';
+    if ((size_t)(scan->end - scan->at) <= count) {
+        return '\0';
+    }
+    return scan->at[count];
 }
 
 /* What is written is never longer than what was read (a `?` stands for a byte or more, a blank and a comma for
@@ -49,7 +52,10 @@ static void put(struct scan *scan, char byte)
 
 static char last_put(const struct scan *scan)
 {
-    return scan->size == 0 ? '\0' : scan->out[scan->size - 1];
+    if (scan->size == 0) {
+        return '\0';
+    }
+    return scan->out[scan->size - 1];
 }
 
 static bool skip_comment(struct scan *scan)

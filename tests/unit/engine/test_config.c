@@ -517,25 +517,8 @@ static void wrong_sections_and_names_are_told_with_their_line(void **state)
         {CLUSTER "[users x]\n", "t.ini:3: ", "unknown section [users x]"},
         {CLUSTER "[user]\n", "t.ini:3: ", "unknown section [user]"},
         {CLUSTER "[user a b]\n", "t.ini:3: ", "no blanks"},
-        {CLUSTER "[operation read_only]\n", "t.ini:3: ", "that is a class"},
-        {CLUSTER "[operation o]\nhigh_class = analytics\n", "t.ini:3: ", "names no class"},
         {CLUSTER "[operation o o]\n", "t.ini:3: ", "a name has letters"},
-        {CLUSTER "[class analytics]\nmin = 3\nmax = 2\n", "t.ini:3: ", "min = 3 is above max = 2"},
-        {CLUSTER "[class analytics]\nmin = 60%\n", "t.ini:3: ", "min = 12 is above max = 10"},
-        {"\n" CLUSTER "[class read_only]\nmin = 12\n[class read_write]\nmin = 45%\n",
-         "t.ini:2: ", "(read_only 12 + read_write 9)"},
-        {"[cluster b]\nendpoints = bolt://h\nlisten = h:1\nmax_links = 1000\n" CLUSTER
-         "[class read_only]\nmin = 21\n",
-         "t.ini:5: ", "[cluster a] max_links = 20 is less"},
         {CLUSTER "min_idle_links = 21\n", "t.ini:1: ", "above max_links = 20"},
-        {"[cluster a]\n\n[cluster b]\nendpoints = bolt://h\n", "t.ini:1: ", "no endpoints"},
-        {CLUSTER "\n[cluster b]\nendpoints = bolt://h\n", "t.ini:4: ", "the same address"},
-        {CLUSTER "tls_mode = required\n", "t.ini:1: ", "needs tls_cert_file"},
-        {CLUSTER "tls_mode = optional\ntls_key_file = x\n", "t.ini:1: ", "needs tls_cert_file"},
-        {CLUSTER "auth_type = file\nauth_file = x\n", "t.ini:1: ", "service_user"},
-        {CLUSTER "service_password_file = /nowhere/at/all\n", "t.ini:1: ", "o such file"},
-        {CLUSTER "service_password_file = /dev/null\n", "t.ini:1: ", "it is empty"},
-        {CLUSTER "service_password_file = /\n", "t.ini:1: ", "directory"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         refused(cases[i].text, cases[i].begin, cases[i].word);
@@ -684,9 +667,6 @@ static void wrong_rules_are_told_with_their_line(void **state)
         {CLUSTER "[rule r]\nmode = x\n", "t.ini:4: mode", "none of r|w"},
         {CLUSTER "[rule r]\nclass = x\n", "t.ini:4: class", "none of"},
         {CLUSTER "[rule r]\nuse = x\n", "t.ini:4: ", "there are user, database"},
-        {CLUSTER "\n[rule r]\nuser = x\n", "t.ini:4: ", "names nothing"},
-        {CLUSTER "[rule r]\n[rule s]\nclass = analytics\n", "t.ini:3: ", "names nothing"},
-        {CLUSTER "[rule r]\noperation = nightly\n", "t.ini:3: ", "there is no 'nightly'"},
         {CLUSTER "[rule r]\npriority = urgent\n", "t.ini:4: priority", "low|normal|high|critical"},
         {CLUSTER "[rule r]\nshed = maybe\n", "t.ini:4: shed", "none of no|yes"},
     };
@@ -698,116 +678,6 @@ static void wrong_rules_are_told_with_their_line(void **state)
     refused(text, "t.ini:4: query", "longer than 511 bytes");
     snprintf(text, sizeof(text), CLUSTER "[rule r]\nclass = analytics\nquery = %0511d\n", 1);
     bpi_config_unref(parsed(text));
-}
-
-static void a_rule_may_name_one_thing_or_all(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *line;
-        unsigned things;
-    } cases[] = {
-        {"class = analytics", BPI_RULE_WORK},
-        {"operation = nightly", BPI_RULE_WORK},
-        {"priority = low", BPI_RULE_PRIORITY},
-        {"deadline = 0", BPI_RULE_DEADLINE},
-        {"deadline = 2s", BPI_RULE_DEADLINE},
-        {"tenant = x", BPI_RULE_TENANT},
-        {"shed = no", BPI_RULE_SHED},
-        {"shed = yes\npriority = high", BPI_RULE_SHED | BPI_RULE_PRIORITY},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char text[256];
-        snprintf(text, sizeof(text),
-                 CLUSTER "[rule r]\n%s\n[operation nightly]\nclass = maintenance\n", cases[i].line);
-        struct bpi_config *config = parsed(text);
-        assert_int_equal(config->rules[0].things, cases[i].things);
-        assert_int_equal(config->rules[0].operation_found != NULL, i == 1);
-        bpi_config_unref(config);
-    }
-}
-
-static void operations_are_changed_and_added(void **state)
-{
-    (void)state;
-    struct bpi_config *config = parsed(CLUSTER "[operation nightly]\nclass = maintenance\n"
-                                               "[operation graph_traversal]\nclass = read_only\n"
-                                               "[operation lookup]\nclass = read_only\n"
-                                               "high_class = high_priority\n");
-    static const struct {
-        const char *name;
-        enum bpi_class class_, high_class;
-    } expected[] = {
-        {"inheritance_chain_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
-        {"property_resolution_read", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
-        {"concept_creation", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
-        {"concept_update", BPI_CLASS_READ_WRITE, BPI_CLASS_READ_WRITE},
-        {"bulk_analytics", BPI_CLASS_ANALYTICS, BPI_CLASS_ANALYTICS},
-        {"graph_traversal", BPI_CLASS_READ_ONLY, BPI_CLASS_ANALYTICS},
-        {"maintenance_operation", BPI_CLASS_MAINTENANCE, BPI_CLASS_MAINTENANCE},
-        {"critical_operation", BPI_CLASS_HIGH_PRIORITY, BPI_CLASS_HIGH_PRIORITY},
-        {"nightly", BPI_CLASS_MAINTENANCE, BPI_CLASS_MAINTENANCE},
-        {"lookup", BPI_CLASS_READ_ONLY, BPI_CLASS_HIGH_PRIORITY},
-    };
-    size_t count = sizeof(expected) / sizeof(expected[0]);
-    assert_int_equal(config->operations_count, count);
-    for (size_t i = 0; i < count; i++) {
-        const struct bpi_operation_config *found =
-            bpi_config_operation(config, expected[i].name, strlen(expected[i].name));
-        assert_non_null(found);
-        assert_int_equal(found->class_, expected[i].class_);
-        assert_int_equal(found->high_class, expected[i].high_class);
-    }
-    assert_null(bpi_config_operation(config, "nightl", 6));
-    assert_null(bpi_config_operation(config, "", 0));
-    bpi_config_unref(config);
-}
-
-static void the_first_user_section_that_fits_stands_for_users(void **state)
-{
-    (void)state;
-    struct bpi_config *config = parsed("[user report_*]\nclasses = analytics\n"
-                                       "[user *@example.org]\nmax_priority = critical\n"
-                                       "[user report_1]\nmax_priority = low\n" CLUSTER
-                                       "[users]\nmax_priority = high\nclasses = read_only\n");
-    const struct bpi_claim_config *claim = bpi_config_claim(config, "report_1");
-    assert_int_equal(claim->classes, 1 << BPI_CLASS_ANALYTICS);
-    assert_int_equal(claim->max_priority,
-                     BPI_PRIORITY_HIGH); /* what it doesn't say is of [users] */
-    claim = bpi_config_claim(config, "a@example.org");
-    assert_int_equal(claim->classes, 1 << BPI_CLASS_READ_ONLY);
-    assert_int_equal(claim->max_priority, BPI_PRIORITY_CRITICAL);
-    assert_ptr_equal(bpi_config_claim(config, "neo4j"), &config->claim);
-    assert_int_equal(config->claim.max_priority, BPI_PRIORITY_HIGH);
-    assert_int_equal(config->max_priority_min, BPI_PRIORITY_LOW);
-    bpi_config_unref(config);
-}
-
-static void an_amount_is_rounded_as_it_should(void **state)
-{
-    (void)state;
-    static const struct {
-        struct bpi_amount amount;
-        unsigned whole, down, up;
-    } cases[] = {
-        {{0, false}, 20, 0, 0},
-        {{7, false}, 20, 7, 7},
-        {{7, false}, 3, 7, 7},
-        {{0, true}, 20, 0, 0},
-        {{10, true}, 20, 2, 2},
-        {{10, true}, 25, 2, 3},
-        {{1, true}, 1, 0, 1},
-        {{25, true}, 3, 0, 1},
-        {{100, true}, 100000, 100000, 100000},
-        {{99, true}, 100000, 99000, 99000},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(bpi_amount_of(cases[i].amount, cases[i].whole, false), cases[i].down);
-        assert_int_equal(bpi_amount_of(cases[i].amount, cases[i].whole, true), cases[i].up);
-    }
-    /* All links may be kept. */
-    bpi_config_unref(
-        parsed(CLUSTER "[class read_only]\nmin = 50%\n[class read_write]\nmin = 10\n"));
 }
 
 /* ---- reload ---- */
@@ -1064,10 +934,6 @@ int main(void)
         cmocka_unit_test(as_many_endpoints_as_there_may_be_and_no_more),
         cmocka_unit_test(rules_keep_their_order_and_compile_their_expression),
         cmocka_unit_test(wrong_rules_are_told_with_their_line),
-        cmocka_unit_test(a_rule_may_name_one_thing_or_all),
-        cmocka_unit_test(operations_are_changed_and_added),
-        cmocka_unit_test(the_first_user_section_that_fits_stands_for_users),
-        cmocka_unit_test(an_amount_is_rounded_as_it_should),
         cmocka_unit_test(what_needs_a_restart_is_told),
         cmocka_unit_test(a_config_lives_until_its_last_reference_goes),
         WITH_FILE(a_file_is_read_and_its_password_file_too),
