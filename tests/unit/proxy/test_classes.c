@@ -4,30 +4,50 @@
  */
 #include "harness.h"
 
+#include "base/container.h"
 #include "proxy/session.h"
+
+#include <semaphore.h>
 
 #define NO_THREADS "FAILURE:TransientError.Request.NoThreadsAvailable"
 
-/* What the pool was asked for by the only client that holds a link. Whoever asks has been answered, so its
- * session changes nothing meanwhile. */
-static struct bpi_pool_waiter asked(struct house *house, char *operation, size_t size)
+/* A look at the only loop's sessions, on that loop. */
+struct look {
+    struct bpi_mail mail;
+    struct bpi_cluster *cluster;
+    sem_t done;
+    unsigned found;
+    struct bpi_pool_waiter waiter;
+    char operation[64];
+};
+
+static void on_look(struct bpi_mail *mail)
 {
-    struct bpi_cluster *cluster = bpi_daemon_cluster(house->daemon, 0);
-    struct bpi_pool_waiter waiter = {0};
-    unsigned found = 0;
-    pthread_mutex_lock(&cluster->mutex);
-    for (unsigned i = 0; i < cluster->links_count; i++) {
-        const struct bpi_link *link = cluster->links[i];
-        if (link->place.state == BPI_POOL_LEASED && link->lessee == &bpi_session_lessee) {
+    struct look *look = BPI_CONTAINER(mail, struct look, mail);
+    for (unsigned i = 0; i < look->cluster->links_count; i++) {
+        const struct bpi_link *link = look->cluster->links[i];
+        if (link->lessee == &bpi_session_lessee) {
             const struct bpi_session *session = link->lessee_user;
-            waiter = session->wish.waiter;
-            snprintf(operation, size, "%s", session->operation);
-            found++;
+            look->waiter = session->wish.waiter;
+            snprintf(look->operation, sizeof(look->operation), "%s", session->operation);
+            look->found++;
         }
     }
-    pthread_mutex_unlock(&cluster->mutex);
-    assert_int_equal(found, 1);
-    return waiter;
+    sem_post(&look->done);
+}
+
+/* What the pool was asked for by the only client that holds a link. The house has one loop. */
+static struct bpi_pool_waiter asked(struct house *house, char *operation, size_t size)
+{
+    struct look look = {.mail.deliver = on_look, .cluster = bpi_daemon_cluster(house->daemon, 0)};
+    assert_int_equal(sem_init(&look.done, 0, 0), 0);
+    bpi_loop_post(look.cluster->loops[0], &look.mail);
+    while (sem_wait(&look.done) != 0) {
+    }
+    assert_int_equal(look.found, 1);
+    snprintf(operation, size, "%s", look.operation);
+    sem_destroy(&look.done);
+    return look.waiter;
 }
 
 /* A transaction's extra map with tx_metadata of "key=value" words; "" = an empty one. */
@@ -148,7 +168,7 @@ static void one_transaction(struct house *house, struct wire *wire, const struct
 static void what_is_said_of_work_reaches_the_pool(void **state)
 {
     (void)state;
-    struct house house = {.lines = sections};
+    struct house house = {.loops = 1, .lines = sections};
     house_open(&house);
     for (size_t v = 0; v < HOUSE_VERSIONS; v++) {
         struct wire wire;
@@ -185,7 +205,7 @@ static void tenants_are_told_apart_as_the_configuration_says(void **state)
     for (int i = 0; i < 3; i++) {
         char lines[128];
         snprintf(lines, sizeof(lines), "tenant_by = %s%s", by[i], rule);
-        struct house house = {.lines = lines};
+        struct house house = {.loops = 1, .lines = lines};
         house_open(&house);
         uint64_t neo4j = tenant(&house, "neo4j", "app=one boltpool_tenant=x");
         assert_int_equal(tenant(&house, "neo4j", "app=one boltpool_tenant=x") == neo4j, true);
@@ -205,7 +225,7 @@ static void tenants_are_told_apart_as_the_configuration_says(void **state)
 static void keys_of_limits_are_made_only_where_there_are_limits(void **state)
 {
     (void)state;
-    struct house house = {.lines = "max_user_links = 5\nmax_database_links = 5"};
+    struct house house = {.loops = 1, .lines = "max_user_links = 5\nmax_database_links = 5"};
     house_open(&house);
     struct wire wire;
     char operation[64];
