@@ -2,6 +2,7 @@
 #include "proxy/session.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/container.h"
 #include "base/log.h"
 #include "bolt/packstream.h"
@@ -563,6 +564,12 @@ static bp_usec wish_until_us(const struct bpi_session *session)
                : waiter->expires_us;
 }
 
+/* In the middle of work; session mode keeps its link in between, too. */
+static bool is_at_work(const struct bpi_session *session)
+{
+    return session->link != NULL && session->lease_kind != BPI_LEASE_SESSION;
+}
+
 static bp_usec next_deadline_us(const struct bpi_session *session)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
@@ -575,6 +582,9 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
         if (!session->wish_notified) {
             earlier(&next_us, session->wish.waiter.arrived_us, config->queue_notify_after_us);
         }
+    }
+    if (is_at_work(session) && !session->lease_reported) {
+        earlier(&next_us, session->leased_us, config->leak_report_after_us);
     }
     if (session->link != NULL && session->stopping) {
         earlier(&next_us, session->stop_until_us, 1);
@@ -638,6 +648,32 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
     bpi_session_wish_refuse(session, bp_error_neo4j_code(BP_E_QUEUE_TIMEOUT), text);
 }
 
+/* Once for each lease: who holds it, since when and for what, and on whose side it stands still. */
+static void report_leak(struct bpi_session *session, bp_usec now_us)
+{
+    const struct bpi_cluster_config *config = bpi_session_config(session);
+    bp_usec held_us = now_us - session->leased_us;
+    if (!is_at_work(session) || session->lease_reported || config->leak_report_after_us == 0 ||
+        held_us < config->leak_report_after_us) {
+        return;
+    }
+    char user[128];
+    char application[128];
+    char since[32];
+    const char *own = bpi_session_user(session);
+    const char *agent = session->hello == NULL ? "" : session->hello->application;
+    session->lease_reported = true;
+    bpi_clock_format(bpi_clock_wall_us() - (int64_t)held_us, since, sizeof(since));
+    bpi_session_log(
+        session, BPI_LOG_WARN,
+        "holds a link of [cluster %s] since %s, for longer than leak_report_after: user "
+        "'%s', operation %s, driver '%s'; %s for %.1f s",
+        config->name, since, bpi_log_quote(user, sizeof(user), own, strlen(own)),
+        session->operation, bpi_log_quote(application, sizeof(application), agent, strlen(agent)),
+        session->unanswered > 0 ? "the server has said nothing" : "it has done nothing",
+        (double)(now_us - session->active_us) / 1e6);
+}
+
 static void check_lease_time(struct bpi_session *session, bp_usec now_us)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
@@ -690,6 +726,7 @@ static void on_timer(struct bpi_timer *timer)
     if (session->wish_wait == BPI_WAIT_ON) {
         check_wish_time(session, now_us);
     } else if (session->link != NULL) {
+        report_leak(session, now_us);
         check_lease_time(session, now_us);
     }
     if (session->phase == BPI_SESSION_MESSAGES && has_answer_due(session) && !session->mid_record) {

@@ -156,8 +156,9 @@ struct bpi_session {
     bool link_paused; /* the client reads too slowly */
     bool mid_record;  /* a part of a record is out: nothing else may be written */
     bp_usec leased_us;
-    bp_usec active_us; /* the last time that either side did something */
-    bp_usec spoke_us;  /* the last time that something was written to the client */
+    bool lease_reported; /* it is held for too long, and the log says so */
+    bp_usec active_us;   /* the last time that either side did something */
+    bp_usec spoke_us;    /* the last time that something was written to the client */
     /* A transaction that was ended here, while its client wasn't waiting for an answer: the next request
      * is told. Static strings, or NULL. */
     char *route_address; /* that the client's ROUTE named; allocated */

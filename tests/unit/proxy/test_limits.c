@@ -225,6 +225,64 @@ static void an_idle_transaction_is_rolled_back(void **state)
     house_close(&house);
 }
 
+/* What was logged while the text was sent and answered. */
+static void
+assert_reported(struct wire *wire, const char *words, int answers, const char *const *said)
+{
+    char log[4096] = "";
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO);
+    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+    wire_send(wire, words);
+    (void)!told(wire, answers);
+    usleep(500000);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    close(kept);
+    rewind(file);
+    size_t size = fread(log, 1, sizeof(log) - 1, file);
+    log[size] = '\0';
+    fclose(file);
+    unsigned reports = 0;
+    for (const char *at = log; (at = strstr(at, "leak_report_after")) != NULL; at++) {
+        reports++;
+    }
+    assert_int_equal(reports, said == NULL ? 0 : 1); /* once, however long it lasts */
+    for (; said != NULL && *said != NULL; said++) {
+        if (strstr(log, *said) == NULL) {
+            fail_msg("not logged \"%s\": %s", *said, log);
+        }
+    }
+}
+
+static void who_holds_a_link_for_long_is_logged(void **state)
+{
+    (void)state;
+    static const char *const idle[] = {"[cluster main] since 20",  "user 'alice'",
+                                       "operation read_write",     "driver 'test/1'",
+                                       "it has done nothing for ", NULL};
+    static const char *const at_work[] = {"the server has said nothing for ", NULL};
+    static const char *const modes[] = {"transaction", "session"};
+    for (int i = 0; i < 2; i++) {
+        char lines[128];
+        snprintf(lines, sizeof(lines), "leak_report_after = 100ms\npool_mode = %s", modes[i]);
+        struct house house = {.lines = lines};
+        struct wire wire;
+        house_open(&house);
+        bpi_log_level_set(BPI_LOG_WARN);
+        client_open_as(&wire, &house, V58, "alice", "wonder123");
+        assert_reported(&wire, "BEGIN", 1, idle);
+        expect(&wire, "ROLLBACK", 1, "SUCCESS");
+        assert_reported(&wire, "RUN; PULL", 2, NULL); /* over at once, and idle in between */
+        assert_reported(&wire, "RUN:RETURN 1 /*sim: ms=400*/; PULL", 2, at_work);
+        assert_reported(&wire, "BEGIN", 1, idle); /* each lease anew */
+        wire_close(&wire);
+        house_close(&house);
+        bpi_log_level_set(BPI_LOG_ERROR);
+    }
+}
+
 static void a_result_that_is_not_read_is_idle(void **state)
 {
     (void)state;
@@ -428,6 +486,7 @@ int main(void)
         cmocka_unit_test(queue_timeout_names_the_limit),
         cmocka_unit_test(a_client_may_claim_a_class),
         cmocka_unit_test(an_idle_transaction_is_rolled_back),
+        cmocka_unit_test(who_holds_a_link_for_long_is_logged),
         cmocka_unit_test(a_result_that_is_not_read_is_idle),
         cmocka_unit_test(a_transaction_may_not_last_longer_than_transaction_timeout),
         cmocka_unit_test(what_a_time_out_says_of_a_write_is_true),
