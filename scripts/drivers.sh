@@ -49,7 +49,8 @@ one() {
     js6) once js6 "$JS6" fetch_javascript ;;
     go5)    # Go's own build cache makes this quick
         mkdir -p "$CACHE/go5"
-        (cd "$HERE/go" && go build -o "$CACHE/go5/runner" . && go build -o "$CACHE/go5/load" ./load)
+        (cd "$HERE/go" && go build -o "$CACHE/go5/runner" . && go build -o "$CACHE/go5/load" ./load &&
+            go build -o "$CACHE/go5/paced" ./paced)
         ;;
     java5)
         once java5 "$(sum "$HERE/java/pom.xml")" fetch_java

@@ -60,6 +60,9 @@ static const char help[] =
     "                         query=TEXT (last). May be given several times\n"
     "      --queue-timeout TIME   one that found no free connection for so long is given up\n"
     "      --series TIME      streams: counts and waits of each such span, in the JSON\n"
+    "      --samples FILE     streams: a line for each transaction, with tabs: stream, when it "
+    "was\n"
+    "                         due, latency, wait (-1: not told), in us, and what became of it\n"
     "how\n"
     "  -C, --reconnect        a new connection for each transaction\n"
     "  -r, --retry            try again as drivers do, for at most 30 s\n"
@@ -71,7 +74,14 @@ static const char help[] =
     "exit status: 0 all transactions were committed, 1 some failed or the run could not start,\n"
     "2 called wrongly\n";
 
-enum { OPTION_CA_FILE = 256, OPTION_SEED, OPTION_JSON, OPTION_QUEUE_TIMEOUT, OPTION_SERIES };
+enum {
+    OPTION_CA_FILE = 256,
+    OPTION_SEED,
+    OPTION_JSON,
+    OPTION_QUEUE_TIMEOUT,
+    OPTION_SERIES,
+    OPTION_SAMPLES
+};
 
 struct bench {
     struct bpi_load_options load;
@@ -84,6 +94,7 @@ struct bench {
     bool is_explicit;
     bool json;
     bp_usec series_us;
+    const char *samples_file;
 };
 
 static int wrong(const char *what, const char *why)
@@ -184,6 +195,10 @@ static int text_read(struct bench *bench, int option, const char *text)
         return bpi_bench_span_parse(text, &bench->series_us) && bench->series_us >= 1000
                    ? 0
                    : wrong("--series", "no time from 1ms");
+    case OPTION_SAMPLES:
+        load->samples = true;
+        bench->samples_file = text;
+        return 0;
     case 'b':
         if (!bpi_bolt_version_parse(text, &version)) {
             return wrong("--bolt", "no version from 4.1 to 6.1");
@@ -243,6 +258,7 @@ static int arguments_read(struct bench *bench, int argc, char **argv)
         {"stream", required_argument, NULL, 's'},
         {"queue-timeout", required_argument, NULL, OPTION_QUEUE_TIMEOUT},
         {"series", required_argument, NULL, OPTION_SERIES},
+        {"samples", required_argument, NULL, OPTION_SAMPLES},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -370,6 +386,12 @@ static int bench_run(struct bench *bench)
                 error = bpi_bench_report_json(stdout, &bench->load, &results, bench->series_us);
             } else {
                 bpi_bench_report_table(stdout, &bench->load, &results);
+            }
+            if (error == 0 && bench->samples_file != NULL) {
+                error = bpi_bench_samples_write(bench->samples_file, &results);
+            }
+            if (error != 0) {
+                fprintf(stderr, "boltpool bench: %s\n", bp_error_text(error));
             }
             status =
                 error != 0 || results.failed > 0 || results.unknown > 0 || results.committed == 0;

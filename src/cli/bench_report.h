@@ -28,5 +28,8 @@ struct json_t *bpi_bench_streams_json(const struct bpi_load_options *options,
                                       const struct bpi_load_results *results,
                                       bp_usec span_us);
 void bpi_bench_streams_table(FILE *out, const struct bpi_load_results *results);
+/* Each transaction of the streams as a line with tabs: stream, when it was due, latency and wait (-1: not told) in
+ * microseconds, its fate. Errors: libuv's. */
+BP_MUST_CHECK int bpi_bench_samples_write(const char *path, const struct bpi_load_results *results);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <boltpool/error.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -43,6 +44,29 @@ void bpi_bench_streams_table(FILE *out, const struct bpi_load_results *results)
                 quantile_ms(&stream->wait, 0.5), quantile_ms(&stream->wait, 0.99),
                 quantile_ms(&stream->wait, 0.999), quantile_ms(&stream->refusal, 0.5));
     }
+}
+
+int bpi_bench_samples_write(const char *path, const struct bpi_load_results *results)
+{
+    static const char *const fates[] = {
+        [BPI_LOAD_GOOD] = "good",           [BPI_LOAD_LATE] = "late",
+        [BPI_LOAD_REFUSED] = "refused",     [BPI_LOAD_BROKEN] = "broken",
+        [BPI_LOAD_TIMED_OUT] = "timed_out",
+    };
+    FILE *file = fopen(path, "we");
+    if (file == NULL) {
+        return -errno;
+    }
+    for (size_t i = 0; i < results->entry_count; i++) {
+        const struct bpi_load_entry_results *entry = &results->entries[i];
+        for (size_t k = 0; entry->stream != NULL && k < entry->stream->sample_count; k++) {
+            const struct bpi_load_sample *sample = &entry->stream->samples[k];
+            int64_t wait_us = sample->wait_us == BPI_LOAD_NO_WAIT ? -1 : (int64_t)sample->wait_us;
+            fprintf(file, "%s\t%" PRIu64 "\t%" PRIu32 "\t%" PRId64 "\t%s\n", entry->name,
+                    sample->due_us, sample->latency_us, wait_us, fates[sample->fate]);
+        }
+    }
+    return fclose(file) == 0 ? 0 : -errno;
 }
 
 static int sample_order(const void *a, const void *b)

@@ -2,6 +2,7 @@
  * or never begun is counted as that, and waiting is told apart from service. Real sockets against simulated
  * servers; nothing here depends on how fast the machine is.
  */
+#include "cli/bench_report.h"
 #include "cli/load.h"
 #include "sim/server.h"
 
@@ -11,8 +12,10 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <cmocka.h>
 
@@ -108,6 +111,36 @@ static void streams_run_side_by_side_and_the_server_agrees(void **state)
     }
 }
 
+/* The file of samples has a line for each, with the fate that was counted. */
+static void samples_file_check(const struct bpi_load_results *results)
+{
+    char path[] = "/tmp/boltpool-samples-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(bpi_bench_samples_write(path, results), 0);
+    FILE *file = fdopen(fd, "r");
+    assert_non_null(file);
+    uint64_t good = 0;
+    uint64_t late = 0;
+    char name[64];
+    char fate[16];
+    unsigned long due_us;
+    unsigned long latency_us;
+    long wait_us;
+    while (fscanf(file, "%63[^\t]%lu%lu%ld%15s\n", name, &due_us, &latency_us, &wait_us, fate) ==
+           5) {
+        assert_true(wait_us >= 0 && (unsigned long)wait_us <= latency_us);
+        good += strcmp(fate, "good") == 0;
+        late += strcmp(fate, "late") == 0;
+    }
+    assert_true(feof(file) != 0);
+    assert_int_equal(late, results->entries[0].stream->late);
+    assert_int_equal(good, results->entries[1].stream->good);
+    fclose(file);
+    unlink(path);
+    assert_int_equal(bpi_bench_samples_write("/nowhere/samples", results), UV_ENOENT);
+}
+
 static void a_late_commit_is_not_good(void **state)
 {
     (void)state;
@@ -125,6 +158,7 @@ static void a_late_commit_is_not_good(void **state)
     stream = results.entries[1].stream;
     fates_check(stream);
     assert_true(stream->good > 0 && stream->late == 0);
+    samples_file_check(&results);
     bpi_load_results_done(&results);
     bpi_sim_stop(sim);
 }
