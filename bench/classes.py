@@ -3,8 +3,8 @@
 
 usage: classes.py [--cycle 30] [--long-seconds 15]
 
-50 links, 10 ms for each query (lognormal), five classes with a minimum of 6 links each and shares 4:4:2:1:5 (read_only,
-read_write, analytics, maintenance, high_priority), through `boltpool serve` on real sockets:
+50 links, 10 ms for each query (lognormal), five classes with a minimum of 6 links each, no caps and shares 4:4:2:1:5
+(read_only, read_write, analytics, maintenance, high_priority), through `boltpool serve` on real sockets:
 
 * burst: 0.75 of what the links can do, a fifth of it for each class; for a third of the time analytics come four times as
   often, which is more than can be done. interactive_p99_wait_ms is the worst p99 wait of read_only, read_write and
@@ -39,7 +39,7 @@ CLIENTS = {"analytics": 7000}
 CLIENTS_OTHERS = 600
 
 LAYOUTS = {
-    "boltpool": "".join(f"[class {name}]\nmin = {MINIMUM}\nshare = {share}\nmax_waiting = 20000\n" for name, share in SHARES.items()),
+    "boltpool": "".join(f"[class {name}]\nmin = {MINIMUM}\nmax = {LINKS}\nshare = {share}\nmax_waiting = 20000\n" for name, share in SHARES.items()),
     "private": "".join(f"[class {name}]\nmin = {LINKS // 5}\nmax = {LINKS // 5}\nmax_waiting = 20000\n" for name in SHARES),
     "fifo": "[rule everything]\nuser = *\nclass = read_write\n[class read_write]\nmax_waiting = 20000\n",
 }
