@@ -72,9 +72,10 @@ def run(stage: Stage, layout: str, streams: list[str], seconds: float, warmup: f
     daemon = stage.serve(sim, LINKS, LAYOUTS[layout])
     stage.wait_for_links(sim, LINKS)
     path = stage.folder / "samples.tsv"
-    idle = Idle()
+    stage.quiet.wait()
+    idle = Idle([sim, daemon])
     result = stage.bench(daemon.port, seconds, streams, "--seed", "7", "--warmup", str(warmup), samples=path)
-    idle_share, steal = idle.shares()
+    shares = idle.shares()
     opened = stage.sim_stats(sim)["connections_max"]
     stage.end(daemon)
     stage.end(sim)
@@ -87,15 +88,14 @@ def run(stage: Stage, layout: str, streams: list[str], seconds: float, warmup: f
         "no_client": {part["name"]: part["no_client"] for part in result["streams"] if part["no_client"]},
         "open": opened,
         "busy": served / (opened * seconds),
-        "idle": idle_share,
-        "steal": steal,
+        "shares": shares,
     }, samples
 
 
 def row(title: str, waits: dict[str, float], seen: dict[str, Any]) -> None:
     cells = " ".join(f"{waits[name]:13.2f}" if name in waits else f"{'-':>13}" for name in CLASSES)
     ran_out = ", ".join(f"{name} {count}" for name, count in seen["no_client"].items()) or "none"
-    say(f"{title:22} {cells} {seen['open']:5} {seen['bad']:5} {seen['idle']:5.0%} {seen['steal']:6.1%}  {ran_out}")
+    say(f"{title:25} {cells} {seen['open']:5} {seen['bad']:5} {seen['shares']}  {ran_out}")
 
 
 def main() -> int:
@@ -103,27 +103,31 @@ def main() -> int:
     parser.add_argument("--cycle", type=float, default=30)
     parser.add_argument("--long-seconds", type=float, default=15)
     parser.add_argument("--layout", choices=LAYOUTS, action="append")
+    parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a machine that does nothing else")
     arguments = parser.parse_args()
     cycle = arguments.cycle
     figures: dict[str, Any] = {"machine": machine(), "cycle_s": cycle, "long_s": arguments.long_seconds}
     say(figures["machine"])
-    header = (f"{'p99 wait in ms':22} " + " ".join(f"{name:>13}" for name in CLASSES) + f" {'links':>5} {'bad':>5} {'idle':>5} {'stolen':>6}  "
+    header = (f"{'p99 wait in ms':25} " + " ".join(f"{name:>13}" for name in CLASSES) + f" {'links':>5} {'bad':>5} {Idle.HEAD}  "
               "waited for a connection")
     say(header)
-    with Stage() as stage:
+    with Stage(arguments.patience) as stage:
         for layout in arguments.layout or LAYOUTS:
             name = "" if layout == "boltpool" else f"{layout}_"
             seen, samples = run(stage, layout, burst_streams(cycle), cycle, 1)
             whole = {part: p99(samples, part) for part in CLASSES}
             burst = {part: p99(samples, part, cycle / 3, 2 * cycle / 3) for part in CLASSES}
+            calm = {part: p99(samples, part, 0, cycle / 3) for part in CLASSES}
             row(f"{layout}, whole cycle", whole, seen)
+            row(f"{layout}, before the burst", calm, seen)
             row(f"{layout}, in the burst", burst, seen)
             figures[f"{name}interactive_p99_wait_ms"] = round(max(whole[part] for part in INTERACTIVE), 3)
             figures[f"{name}interactive_p99_wait_in_burst_ms"] = round(max(burst[part] for part in INTERACTIVE), 3)
             figures[f"{name}analytics_p99_wait_ms"] = round(whole["analytics"], 1)
             figures[f"{name}bad"] = seen["bad"]
             if not name:
-                figures["idle_share"], figures["stolen_share"] = round(seen["idle"], 3), round(seen["steal"], 3)
+                figures["idle_share"], figures["others_share"] = round(seen["shares"].idle, 3), round(seen["shares"].others, 3)
+                figures["stolen_share"] = round(seen["shares"].stolen, 3)
         for layout in arguments.layout or LAYOUTS:
             name = "" if layout == "boltpool" else f"{layout}_"
             # The warm-up is longer than a long query, so that they hold what they may before it counts.

@@ -38,12 +38,13 @@ def run(stage: Stage, links: int, busy: float, seconds: float) -> dict[str, Any]
     sim = stage.sim("--seed", "11")
     daemon = stage.serve(sim, links)
     stage.wait_for_links(sim, links)
-    idle = Idle()
+    stage.quiet.wait()
+    idle = Idle([sim, daemon])
     result = stage.bench(
         daemon.port, seconds,
         [f"name=reads,rate={rate:.3f},mode=r,operation=inheritance_chain_read,clients=1000,service=exp:{SERVICE_MS:g}ms"],
         "--seed", "5", "--warmup", "2")
-    idle_share, steal = idle.shares()
+    shares = idle.shares()
     # Links that were closed again meanwhile count as open all the time, which only lowers the share.
     opened = stage.sim_stats(sim)["connections_max"]
     stage.end(daemon)
@@ -59,8 +60,7 @@ def run(stage: Stage, links: int, busy: float, seconds: float) -> dict[str, Any]
         "p999": stream["wait_ms"]["p99.9"],
         "bad": stream["offered"] - stream["good"],
         "no_client": stream["no_client"],
-        "idle": idle_share,
-        "steal": steal,
+        "shares": shares,
     }
 
 
@@ -79,19 +79,20 @@ def most_busy(links: int) -> float:
 def row(title: str, links: int, seen: dict[str, Any]) -> None:
     theory = erlang_wait_ms(links, min(seen["busy"], 0.999), SERVICE_MS)
     say(f"{title:34} {links:5} {seen['open']:5} {seen['rate']:8.0f} {seen['busy']:10.3f} {seen['service_ms']:10.2f} {seen['p50']:7.2f} "
-        f"{seen['p99']:7.2f} {seen['p999']:8.2f} {theory:10.2f} {seen['bad']:4} {seen['no_client']:7} {seen['idle']:5.0%} {seen['steal']:6.1%}")
+        f"{seen['p99']:7.2f} {seen['p999']:8.2f} {theory:10.2f} {seen['bad']:4} {seen['no_client']:7} {seen['shares']}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--links", type=int, default=50)
+    parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a machine that does nothing else")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds}
     say(figures["machine"])
     say(f"{'':34} {'links':>5} {'open':>5} {'tx/s':>8} {'busy/open':>10} {'service ms':>10} {'p50 ms':>7} {'p99 ms':>7} {'p99.9 ms':>8} "
-        f"{'Erlang p99':>10} {'bad':>4} {'no conn':>7} {'idle':>5} {'stolen':>6}")
-    with Stage() as stage:
+        f"{'Erlang p99':>10} {'bad':>4} {'no conn':>7} {Idle.HEAD}")
+    with Stage(arguments.patience) as stage:
         low = run(stage, arguments.links, 0.05, min(arguments.seconds, 10))
         row("a link is idle", arguments.links, low)
         offered = AIM
@@ -122,8 +123,9 @@ def main() -> int:
         "both_at_10_links": few["busy"] >= BUSY and few["p99"] <= WAIT_MS,
         "busy_possible_10": round(most_busy(10), 4),
         "p99_wait_ms_10_at_possible": round(calm["p99"], 3),
-        "idle_share": round(full["idle"], 3),
-        "stolen_share": round(full["steal"], 3),
+        "idle_share": round(full["shares"].idle, 3),
+        "others_share": round(full["shares"].others, 3),
+        "stolen_share": round(full["shares"].stolen, 3),
         "not_good": full["bad"],
     })
     print(json.dumps(figures))

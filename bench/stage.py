@@ -70,20 +70,73 @@ def machine() -> str:
             f"boltpool {commit or 'of no repository'}")
 
 
-class Idle:
-    """The share of all cores' time that was idle, and the share that the hypervisor took, since it was made."""
+TICKS = os.sysconf("SC_CLK_TCK")
 
-    def __init__(self) -> None:
-        self.before = self.read()
+
+def cpu_ticks(pids: Sequence[int]) -> int:
+    """What these processes, and all children that have ended, have used of the processors."""
+    times = os.times()
+    ticks = int((times.user + times.system + times.children_user + times.children_system) * TICKS)
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of all cores' time: idle, taken by other processes than the benchmark's, taken by the hypervisor."""
+
+    idle: float
+    others: float
+    stolen: float
+
+    def __str__(self) -> str:
+        return f"{self.idle:5.0%} {self.others:6.1%} {self.stolen:6.1%}"
+
+
+class Idle:
+    """Who had the machine's cores since it was made. Children that run count with their processes' ids only."""
+
+    HEAD = f"{'idle':>5} {'others':>6} {'stolen':>6}"
+
+    def __init__(self, processes: Sequence[Process] = ()) -> None:
+        self.pids = [process.process.pid for process in processes]
+        self.before, self.own = self.read(), cpu_ticks(self.pids)
 
     @staticmethod
     def read() -> list[int]:
         return [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
 
-    def shares(self) -> tuple[float, float]:
+    def shares(self) -> Shares:
         spent = [after - before for before, after in zip(self.before, self.read())]
         total = max(sum(spent), 1)
-        return (spent[3] + spent[4]) / total, spent[7] / total
+        idle, stolen = spent[3] + spent[4], spent[7]
+        others = max(total - idle - stolen - (cpu_ticks(self.pids) - self.own), 0)
+        return Shares(idle / total, others / total, stolen / total)
+
+
+class Quiet:
+    """Waits for a machine that does nothing else, up to so many seconds over all calls: what a core is busy with meanwhile is
+    measured as waiting here. How idle it was in the end stands in the tables."""
+
+    IDLE = 0.9
+
+    def __init__(self, patience_s: float) -> None:
+        self.left_s = patience_s
+
+    def wait(self) -> None:
+        begin = time.monotonic()
+        while True:
+            idle = Idle()
+            time.sleep(1)
+            share = idle.shares().idle
+            spent = time.monotonic() - begin
+            if share >= self.IDLE or spent >= self.left_s:
+                break
+        self.left_s = max(self.left_s - spent, 0)
+        if share < self.IDLE:
+            say(f"(something else runs on this machine: {1 - share:.0%} of its time is taken)")
 
 
 @dataclass(frozen=True)
@@ -97,7 +150,8 @@ class Process:
 class Stage:
     """The processes of one benchmark; `with` ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 30) -> None:
+        self.quiet = Quiet(patience_s)
         # A connection for each transaction that waits: thousands in a burst.
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
