@@ -1,4 +1,5 @@
-/* See cluster.h. Grants and what becomes of them; probes are in probe.c, log-in checks in login.c. */
+/* See cluster.h. Events of links, the face, and the life of it all; grants are in grant.c, probes in probe.c, log-in
+ * checks in login.c. */
 #include "engine/cluster.h"
 
 #include "base/assert.h"
@@ -39,308 +40,33 @@ static void unlock(struct bpi_cluster *cluster)
     pthread_mutex_unlock(&cluster->mutex);
 }
 
-/* ---- doing what the pool wants ---- */
-
-/* Hands a link to whoever it was granted to. On the wish's loop. */
-static void deliver(struct bpi_wish *wish)
-{
-    struct bpi_cluster *cluster = wish->cluster;
-    struct bpi_link *link = wish->link;
-    if (link != NULL && !bpi_link_is_alive(link)) {
-        /* It died after it was granted: its place is free, and the wish keeps its turn. */
-        wish->link = NULL;
-        bool had_conn = link->conn != NULL;
-        link->loop = wish->loop;
-        if (!wish->unwanted) {
-            lock(cluster);
-            bpi_pool_wait_again(&cluster->pool, &wish->waiter);
-            unlock(cluster);
-        }
-        if (had_conn) {
-            bpi_link_close(link);
-        } else {
-            bpi_cluster_link_closed(link, true, BP_E_SERVER_LOST);
-        }
-        if (wish->unwanted) {
-            wish->on_done(wish, NULL, false);
-        }
-        return;
-    }
-    wish->on_done(wish, link, wish->login);
-}
-
-static void on_wish_mail(struct bpi_mail *mail)
-{
-    struct bpi_wish *wish = BPI_CONTAINER(mail, struct bpi_wish, mail);
-    struct bpi_link *link = wish->link;
-    if (link != NULL) {
-        bpi_link_arrive(link, wish->loop);
-    }
-    deliver(wish);
-}
-
-/* A granted link leaves its loop for the wish's. On the link's loop. */
-static void send_away(struct bpi_link *link, struct bpi_wish *wish)
-{
-    bpi_link_leave(link);
-    wish->mail.deliver = on_wish_mail;
-    bpi_loop_post(wish->loop, &wish->mail);
-}
-
-static void on_send_away_mail(struct bpi_mail *mail)
-{
-    struct bpi_link *link = BPI_CONTAINER(mail, struct bpi_link, mail);
-    struct bpi_wish *wish = link->bound_for;
-    link->bound_for = NULL;
-    if (wish->loop == link->loop) {
-        deliver(wish);
-    } else {
-        send_away(link, wish);
-    }
-}
-
-static void on_goodbye_mail(struct bpi_mail *mail)
-{
-    struct bpi_link *link = BPI_CONTAINER(mail, struct bpi_link, mail);
-    if (!atomic_load(&link->cluster->aborted)) {
-        bpi_link_say_goodbye(link);
-    }
-}
-
-/* `link_loop` was read under the lock. */
-static void do_grant(struct bpi_cluster *cluster,
-                     const struct bpi_pool_action *action,
-                     struct bpi_loop *here,
-                     unsigned link_loop)
-{
-    struct bpi_link *link = (struct bpi_link *)(void *)action->link;
-    struct bpi_wish *wish = (struct bpi_wish *)(void *)action->waiter;
-    wish->link = link;
-    wish->login = action->login;
-    if (link_loop != bpi_loop_index(here)) {
-        link->bound_for = wish;
-        link->mail.deliver = on_send_away_mail;
-        bpi_loop_post(cluster->loops[link_loop], &link->mail);
-    } else if (wish->loop != here) {
-        send_away(link, wish);
-    } else {
-        deliver(wish);
-    }
-}
-
-static void kick(struct bpi_cluster *cluster, unsigned index)
-{
-    struct bpi_cluster_loop *other = &cluster->per_loop[index];
-    if (!atomic_exchange(&other->kicked, true)) {
-        bpi_loop_post(other->loop, &other->kick);
-    }
-}
-
-static void free_places(struct bpi_cluster *cluster, struct bpi_cluster_loop *own)
-{
-    lock(cluster);
-    while (own->closed != NULL) {
-        struct bpi_link *link = own->closed;
-        own->closed = link->next_closed;
-        link->next_closed = NULL;
-        bpi_pool_link_closed(&cluster->pool, &link->place);
-    }
-    unlock(cluster);
-}
-
-static void run(struct bpi_cluster *cluster, struct bpi_loop *loop)
-{
-    if (loop_of(cluster, loop)->closed != NULL) {
-        free_places(cluster, loop_of(cluster, loop));
-    }
-    bp_usec now_us = bpi_loop_now_us(loop);
-    bp_usec next_us = 0;
-    while (true) {
-        lock(cluster);
-        struct bpi_pool_action action =
-            bpi_pool_decide(&cluster->pool, bpi_loop_index(loop), now_us);
-        unsigned link_loop = action.link != NULL ? action.link->loop : 0;
-        if (action.kind == BPI_POOL_GRANT) {
-            BP_ASSERT(action.link != NULL && action.waiter != NULL);
-            struct bpi_cluster_stats *stats = cluster->stats;
-            stats->granted[action.link->class_]++;
-            stats->logins_swapped += action.login;
-            bp_usec arrived_us = action.waiter->arrived_us;
-            bpi_histogram_record(&stats->wait[action.link->class_],
-                                 now_us > arrived_us ? now_us - arrived_us : 0);
-            action.link->loop = action.waiter->loop;
-        } else if (action.kind == BPI_POOL_OPEN) {
-            unsigned open = bpi_pool_open_count(&cluster->pool);
-            if (open > cluster->stats->links_open_max) {
-                cluster->stats->links_open_max = open;
-            }
-        } else if (action.kind == BPI_POOL_NOTHING) {
-            next_us = bpi_pool_next_us(&cluster->pool, now_us);
-        }
-        unlock(cluster);
-        if (action.kind == BPI_POOL_NOTHING) {
-            break;
-        }
-        switch (action.kind) {
-        case BPI_POOL_GRANT:
-            do_grant(cluster, &action, loop, link_loop);
-            break;
-        case BPI_POOL_OPEN:
-            bpi_link_open((struct bpi_link *)(void *)action.link,
-                          (struct bpi_wish *)(void *)action.waiter);
-            break;
-        case BPI_POOL_CLOSE: {
-            struct bpi_link *link = (struct bpi_link *)(void *)action.link;
-            BP_ASSERT(link != NULL);
-            if (link_loop == bpi_loop_index(loop)) {
-                bpi_link_say_goodbye(link);
-            } else {
-                link->mail.deliver = on_goodbye_mail;
-                bpi_loop_post(cluster->loops[link_loop], &link->mail);
-            }
-            break;
-        }
-        case BPI_POOL_KICK:
-            kick(cluster, action.loop);
-            break;
-        case BPI_POOL_NOTHING:
-            break;
-        }
-    }
-    struct bpi_cluster_loop *own = loop_of(cluster, loop);
-    if (next_us != 0 && (own->timer.position == 0 || next_us < own->timer.deadline_us)) {
-        bpi_timer_set(loop, &own->timer, next_us);
-    }
-}
-
-static void on_run(struct bpi_mail *mail)
-{
-    struct bpi_cluster_loop *own = BPI_CONTAINER(mail, struct bpi_cluster_loop, run);
-    own->run_queued = false;
-    run(own->cluster, own->loop);
-}
-
-static void on_kick(struct bpi_mail *mail)
-{
-    struct bpi_cluster_loop *own = BPI_CONTAINER(mail, struct bpi_cluster_loop, kick);
-    atomic_store(&own->kicked, false);
-    run(own->cluster, own->loop);
-}
-
-static void on_run_timer(struct bpi_timer *timer)
-{
-    struct bpi_cluster_loop *own = BPI_CONTAINER(timer, struct bpi_cluster_loop, timer);
-    run(own->cluster, own->loop);
-}
-
-void bpi_cluster_run_soon(struct bpi_cluster *cluster, struct bpi_loop *loop)
-{
-    struct bpi_cluster_loop *own = loop_of(cluster, loop);
-    if (!own->run_queued) {
-        own->run_queued = true;
-        bpi_loop_defer(loop, &own->run);
-    }
-}
-
-/* ---- wishes ---- */
-
-static void fill_key(struct bpi_cluster *cluster, struct bpi_wish *wish)
-{
-    bpi_bolt_version link_version = bpi_bolt_version_link(wish->version, cluster->face.versions);
-    struct bpi_pool_waiter *waiter = &wish->waiter;
-    waiter->key.protocol = link_version | (uint32_t)wish->utc_patch << 16;
-    waiter->protocol_bit = bpi_bolt_versions_of(link_version);
-    waiter->relogin = bpi_bolt_has_logon(link_version);
-    memcpy(waiter->key.identity, bpi_identity_digest(wish->identity), sizeof(waiter->key.identity));
-}
-
-void bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish)
-{
-    struct bpi_loop *loop = bpi_loop_current();
-    wish->cluster = cluster;
-    wish->loop = loop;
-    wish->waiter.loop = bpi_loop_index(loop);
-    wish->link = NULL;
-    wish->failure = NULL;
-    wish->unwanted = false;
-    lock(cluster);
-    fill_key(cluster, wish);
-    bpi_pool_wait(&cluster->pool, &wish->waiter, bpi_loop_now_us(loop));
-    unlock(cluster);
-    bpi_cluster_run_soon(cluster, loop);
-}
-
-bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish)
-{
-    lock(cluster);
-    bool cancelled = bpi_pool_cancel(&cluster->pool, &wish->waiter);
-    unlock(cluster);
-    if (cancelled) {
-        bpi_cluster_run_soon(cluster, wish->loop);
-    }
-    return cancelled;
-}
-
-const char *bpi_cluster_explain(struct bpi_cluster *cluster,
-                                const struct bpi_wish *wish,
-                                char *text,
-                                size_t size)
-{
-    const struct bpi_cluster_config *config = bpi_cluster_config(cluster);
-    const struct bpi_pool *pool = &cluster->pool;
-    enum bpi_class class_ = wish->waiter.class_;
-    lock(cluster);
-    unsigned ahead = bpi_pool_ahead_count(pool, &wish->waiter);
-    unsigned open = bpi_pool_open_count(pool);
-    unsigned leased = pool->class_leased[class_];
-    unsigned cap = pool->limits.class_links_max[class_];
-    unsigned user = 0;
-    unsigned database = 0;
-    const struct bpi_pool_link *link;
-    DL_FOREACH(pool->lists[BPI_POOL_LEASED], link)
-    {
-        user += link->user_key == wish->waiter.user_key;
-        database += link->database_key == wish->waiter.database_key;
-    }
-    unsigned up = 0;
-    for (unsigned i = 0; i < pool->endpoints_count; i++) {
-        up += pool->endpoints[i].up;
-    }
-    unlock(cluster);
-    int used;
-    if (up == 0) {
-        used = snprintf(text, size, "no server of cluster %s can be reached", config->name);
-    } else if (cap != 0 && leased >= cap) {
-        used =
-            snprintf(text, size, "max = %u of [class %s] is reached", cap, bpi_class_name(class_));
-    } else if (config->max_user_links != 0 && user >= config->max_user_links) {
-        used = snprintf(text, size, "max_user_links = %u of [cluster %s] is reached for this user",
-                        config->max_user_links, config->name);
-    } else if (config->max_database_links != 0 && database >= config->max_database_links) {
-        used = snprintf(text, size,
-                        "max_database_links = %u of [cluster %s] is reached for this database",
-                        config->max_database_links, config->name);
-    } else if (open >= config->max_links) {
-        used = snprintf(text, size, "max_links = %u of [cluster %s] is reached", config->max_links,
-                        config->name);
-    } else {
-        used = snprintf(text, size, "a connection to cluster %s is being opened", config->name);
-    }
-    if (used > 0 && (size_t)used < size) {
-        snprintf(text + used, size - (size_t)used, "; class %s has %u in use, %u wait ahead",
-                 bpi_class_name(class_), leased, ahead);
-    }
-    return text;
-}
-
 /* ---- events of links ---- */
 
 void bpi_cluster_link_opened(struct bpi_link *link)
 {
     struct bpi_cluster *cluster = link->cluster;
+    struct bpi_identity *before = NULL;
     lock(cluster);
     cluster->stats->links_opened++;
+    if (cluster->pool.limits.idle_min > 0) {
+        /* Links that nobody waits for are opened as the one that came last. */
+        before = cluster->warm_identity;
+        cluster->warm_identity = bpi_identity_ref(link->identity);
+        bpi_pool_set_warm_key(&cluster->pool, &link->place.key,
+                              bpi_bolt_versions_of(link->version));
+    }
     bpi_pool_link_opened(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
+    unlock(cluster);
+    bpi_identity_unref(before);
+    bpi_cluster_run_soon(cluster, link->loop);
+}
+
+void bpi_cluster_link_checked(struct bpi_link *link)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    lock(cluster);
+    cluster->stats->links_checked++;
+    bpi_pool_link_checked(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
     unlock(cluster);
     bpi_cluster_run_soon(cluster, link->loop);
 }
@@ -349,7 +75,8 @@ void bpi_cluster_link_released(struct bpi_link *link)
 {
     struct bpi_cluster *cluster = link->cluster;
     lock(cluster);
-    bpi_pool_link_released(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
+    bpi_pool_link_released(&cluster->pool, &link->place, link->failed, bpi_loop_now_us(link->loop));
+    link->failed = false;
     unlock(cluster);
     bpi_cluster_run_soon(cluster, link->loop);
 }
@@ -361,7 +88,7 @@ void bpi_cluster_idle_link_lost(struct bpi_link *link)
     bool idle = link->place.state == BPI_POOL_IDLE;
     if (idle) {
         /* Nobody may be granted it any more; the place is freed just below. */
-        bpi_pool_link_closing(&cluster->pool, &link->place);
+        bpi_pool_link_closing(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
     }
     unlock(cluster);
     if (idle) {
@@ -378,7 +105,7 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
     bool probe = false;
     lock(cluster);
     struct bpi_pool_endpoint *seen = &cluster->pool.endpoints[endpoint];
-    bpi_pool_link_closing(&cluster->pool, &link->place);
+    bpi_pool_link_closing(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
     if (established && error != 0) {
         cluster->stats->links_lost++;
     }
@@ -449,7 +176,8 @@ void bpi_cluster_login_refused(struct bpi_cluster *cluster,
             break;
         }
         lock(cluster);
-        struct bpi_pool_waiter *waiter = bpi_pool_take_waiter(&cluster->pool, &key);
+        struct bpi_pool_waiter *waiter =
+            bpi_pool_take_waiter(&cluster->pool, &key, bpi_loop_now_us(loop));
         unlock(cluster);
         if (waiter == NULL) {
             free(failure);
@@ -458,8 +186,7 @@ void bpi_cluster_login_refused(struct bpi_cluster *cluster,
         struct bpi_wish *wish = (struct bpi_wish *)(void *)waiter;
         wish->link = NULL;
         wish->failure = failure;
-        wish->mail.deliver = on_wish_mail;
-        bpi_loop_post(wish->loop, &wish->mail);
+        bpi_cluster_answer(wish);
     }
     bpi_cluster_run_soon(cluster, loop);
 }
@@ -512,14 +239,30 @@ static struct bpi_pool_limits limits_of(const struct bpi_config *whole,
 {
     struct bpi_pool_limits limits = {
         .links_max = config->max_links,
+        .idle_min = config->min_idle_links,
         .user_links_max = config->max_user_links,
         .database_links_max = config->max_database_links,
+        .endpoint_links_max = config->max_endpoint_links,
+        .endpoint_transactions_max = config->max_endpoint_transactions,
+        .endpoint_connects_max = config->max_connects,
+        .errors_max = config->link_error_limit,
+        .lend_max_hold_us = config->lend_max_hold_us,
+        .pass_over_us = config->pass_over_us,
         .auth_ttl_us = config->link_auth_ttl_us,
         .idle_timeout_us = config->link_idle_timeout_us,
         .lifetime_us = config->link_lifetime_us,
+        .check_after_us = config->link_check_after_us,
+        .keep_alive_us = config->link_keep_alive_us,
     };
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        limits.class_links_max[i] = bpi_amount_of(whole->classes[i].max, config->max_links, true);
+        const struct bpi_class_config *class_ = &whole->classes[i];
+        limits.classes[i] = (struct bpi_pool_class_limits){
+            .min = bpi_amount_of(class_->min, config->max_links, false),
+            .max = bpi_amount_of(class_->max, config->max_links, true),
+            .share = class_->share,
+            .waiting_max = class_->max_waiting,
+            .codel_target_us = class_->codel_target_us,
+        };
     }
     return limits;
 }
@@ -638,9 +381,7 @@ int bpi_cluster_new(const struct bpi_config *whole,
         cluster->loops[i] = loops[i];
         own->cluster = cluster;
         own->loop = loops[i];
-        own->timer.on_fire = on_run_timer;
-        own->run.deliver = on_run;
-        own->kick.deliver = on_kick;
+        bpi_cluster_loop_init(own);
         own->abort.deliver = on_abort;
         error = bpi_timer_reserve(loops[i], i == 0 ? 1 + (int)config->endpoints_count : 1);
         if (error != 0) {
@@ -648,7 +389,9 @@ int bpi_cluster_new(const struct bpi_config *whole,
         }
     }
     struct bpi_pool_limits limits = limits_of(whole, config);
-    bpi_pool_init(&cluster->pool, &limits, config->endpoints_count);
+    uint64_t seed;
+    memcpy(&seed, cluster->key, sizeof(seed));
+    bpi_pool_init(&cluster->pool, &limits, config->endpoints_count, seed);
     error = add_places(cluster, config->max_links);
     if (error != 0) {
         goto fail;
@@ -685,11 +428,9 @@ void bpi_cluster_reload(struct bpi_cluster *cluster,
     atomic_store_explicit(&cluster->whole, whole, memory_order_release);
     atomic_store_explicit(&cluster->config, config, memory_order_release);
     lock(cluster);
-    cluster->pool.limits = limits;
+    bpi_pool_set_limits(&cluster->pool, &limits);
     unlock(cluster);
-    for (unsigned i = 0; i < cluster->loops_count; i++) {
-        kick(cluster, i);
-    }
+    bpi_cluster_kick_all(cluster);
 }
 
 void bpi_cluster_stop(struct bpi_cluster *cluster)
@@ -704,9 +445,7 @@ void bpi_cluster_stop(struct bpi_cluster *cluster)
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
         bpi_probe_stop(&cluster->endpoints[i].probe);
     }
-    for (unsigned i = 0; i < cluster->loops_count; i++) {
-        kick(cluster, i);
-    }
+    bpi_cluster_kick_all(cluster);
 }
 
 void bpi_cluster_abort(struct bpi_cluster *cluster)
@@ -741,6 +480,7 @@ void bpi_cluster_free(struct bpi_cluster *cluster)
         free(cluster->links[i]);
     }
     free(cluster->links);
+    bpi_identity_unref(cluster->warm_identity);
     for (unsigned i = 0; cluster->endpoints != NULL && i < cluster->endpoints_count; i++) {
         bpi_tls_context_unref(cluster->endpoints[i].tls);
     }
@@ -763,12 +503,8 @@ void bpi_cluster_stats_get(struct bpi_cluster *cluster, struct bpi_cluster_stats
     ret_stats->links_leased = pool->counts[BPI_POOL_LEASED];
     ret_stats->waiters = pool->waiters_count;
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        const struct bpi_pool_waiter *waiter;
-        ret_stats->leased[i] = pool->class_leased[i];
-        DL_FOREACH(pool->queues[i], waiter)
-        {
-            ret_stats->queued[i]++;
-        }
+        ret_stats->leased[i] = pool->classes[i].leased;
+        ret_stats->queued[i] = pool->classes[i].queue.count;
     }
     ret_stats->endpoints_count = cluster->endpoints_count;
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {

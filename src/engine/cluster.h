@@ -34,8 +34,8 @@ struct bpi_server_failure {
 };
 
 /* A wish for a link. Embedded in its owner's object.
- * Life: bpi_cluster_acquire() -> on_done (on the owner's loop, at the end of a turn) or a
- * bpi_cluster_cancel() that returned true. If it returned false, on_done still comes.
+ * Life: bpi_cluster_acquire() -> granted or refused at once; or on_done (on the owner's loop, at the end of a
+ * turn), or a bpi_cluster_cancel() that returned true. If it returned false, on_done still comes.
  */
 struct bpi_wish {
     struct bpi_pool_waiter waiter; /* first: the pool's pointer is ours */
@@ -48,13 +48,16 @@ struct bpi_wish {
     bool utc_patch;
     struct bpi_login_check *check; /* of the cluster's own log-in checks */
     /* `link` is the caller's to lend (bpi_link_lend, with the identity when `login` is set), or NULL: then
-     * the log-in failed and `failure` says how (the callee frees it), or the wish was unwanted. */
+     * the log-in failed and `failure` says how (the callee frees it), or it was refused after a wait (`refusal`),
+     * or the wish was unwanted. */
     void (*on_done)(struct bpi_wish *wish, struct bpi_link *link, bool login);
     struct bpi_link *link;
     bool login;
     bool
         unwanted; /* set by the owner: should the link be dead on arrival, no other one is waited for */
     struct bpi_server_failure *failure;
+    enum bpi_pool_refusal
+        refusal; /* why there is no link, where the pool refused it while it waited */
 };
 
 /* One who wants to know whether an identity may log on.
@@ -103,6 +106,7 @@ struct bpi_cluster_stats {
     unsigned leased[BPI_CLASS_COUNT];
     unsigned queued[BPI_CLASS_COUNT];
     uint64_t granted[BPI_CLASS_COUNT];
+    uint64_t refused[BPI_CLASS_COUNT];
     struct bpi_histogram wait[BPI_CLASS_COUNT]; /* from the request's arrival to the grant */
     unsigned endpoints_count;
     struct {
@@ -116,6 +120,7 @@ struct bpi_cluster_stats {
     uint64_t logins_swapped; /* LOGOFF and LOGON on a link */
     uint64_t links_opened;
     uint64_t links_lost;
+    uint64_t links_checked;
 };
 
 /* `config` is one of clusters[] of a config that the caller holds a reference on as long as the cluster
@@ -151,9 +156,11 @@ bool bpi_cluster_face_wait(struct bpi_cluster *cluster, struct bpi_face_waiter *
 /* True: it won't be called any more. */
 bool bpi_cluster_face_cancel(struct bpi_cluster *cluster, struct bpi_face_waiter *waiter);
 
-/* Asks for a link; `waiter`'s class_, user_key, database_key and the wish's identity, version, utc_patch
- * and on_done are set. Never blocks. On the loop that will own the lease. */
-void bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish);
+/* Asks for a link; what the caller sets of `waiter` and the wish's identity, version, utc_patch and on_done are
+ * set. Never blocks. On the loop that will own the lease. BPI_POOL_ADMITTED with *ret_link: it is the caller's to
+ * lend at once, logged on, and on_done doesn't come; without: on_done will come. Else it was refused. */
+BP_MUST_CHECK enum bpi_pool_refusal
+bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish, struct bpi_link **ret_link);
 bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish);
 /* Why it waits, for people: how many are ahead and what limit is reached. Returns `text`. */
 const char *bpi_cluster_explain(struct bpi_cluster *cluster,

@@ -1,5 +1,5 @@
 /* The cluster's own struct, for the files of this folder: cluster.c (grants), link.c (links), probe.c
- * (first contact), login.c (log-in checks).
+ * (first contact), login.c (log-in checks), grant.c (doing what the pool wants).
  */
 #ifndef BPI_ENGINE_CLUSTER_INTERNAL_H
 #define BPI_ENGINE_CLUSTER_INTERNAL_H
@@ -84,6 +84,7 @@ struct bpi_cluster {
     struct bpi_pool pool;
     struct bpi_link **links;
     unsigned links_count;
+    struct bpi_identity *warm_identity; /* what links without a waiter are opened as; a reference, or NULL */
     struct bpi_auth_cache auth_cache;
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;
@@ -101,10 +102,16 @@ static inline const struct bpi_cluster_config *bpi_cluster_config(const struct b
 /* At the end of this turn, on `loop`: does what the pool wants until it wants nothing. Put off, so that no
  * event of a link ends in another event of the same link. */
 void bpi_cluster_run_soon(struct bpi_cluster *cluster, struct bpi_loop *loop);
+void bpi_cluster_loop_init(struct bpi_cluster_loop *own);
+/* Each loop asks the pool soon. Threads: any. */
+void bpi_cluster_kick_all(struct bpi_cluster *cluster);
+/* Tells a wish, on its loop, what is set in it. Threads: any. */
+void bpi_cluster_answer(struct bpi_wish *wish);
 
 /* Events of links; each runs the pool. On the link's loop. */
 void bpi_cluster_link_opened(struct bpi_link *link);
 void bpi_cluster_link_released(struct bpi_link *link);
+void bpi_cluster_link_checked(struct bpi_link *link);
 /* An idle link died; a grant or a GOODBYE may be on its way to it and finds out there. */
 void bpi_cluster_idle_link_lost(struct bpi_link *link);
 /* The connection is closed. `established` tells that it had been logged on and nobody here ended it. */

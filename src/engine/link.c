@@ -181,8 +181,9 @@ static void link_lost(struct bpi_link *link, int error)
     if (phase == BPI_LINK_READY && lessee == NULL) {
         bpi_cluster_idle_link_lost(link);
     } else {
-        bpi_cluster_link_closed(link, phase == BPI_LINK_READY || phase == BPI_LINK_CLEANING,
-                                after_failure ? 0 : error);
+        bool established =
+            phase == BPI_LINK_READY || phase == BPI_LINK_CLEANING || phase == BPI_LINK_CHECKING;
+        bpi_cluster_link_closed(link, established, after_failure ? 0 : error);
     }
     if (sponsor != NULL) {
         struct bpi_login_check *check = ((struct bpi_wish *)(void *)sponsor)->check;
@@ -231,6 +232,13 @@ static void on_timer(struct bpi_timer *timer)
         } else if (link->lessee != NULL && link->silence_us != 0) {
             bpi_timer_set(link->loop, &link->timer, now_us + link->silence_us);
         }
+        return;
+    }
+    if (link->phase == BPI_LINK_CHECKING) {
+        bpi_log(BPI_LOG_WARN, "link",
+                "%s did not answer on an idle connection in time; it is closed",
+                link_endpoint(link)->name);
+        link_lost(link, UV_ETIMEDOUT);
         return;
     }
     if (link->phase == BPI_LINK_CLEANING) {
@@ -288,6 +296,20 @@ static void clean_step(struct bpi_link *link)
                       bpi_loop_now_us(link->loop) +
                           bpi_cluster_config(link->cluster)->reset_timeout_us);
     }
+}
+
+void bpi_link_check(struct bpi_link *link)
+{
+    BP_ASSERT(link->phase == BPI_LINK_READY && link->lessee == NULL);
+    link->phase = BPI_LINK_CHECKING;
+    if (bpi_link_send(link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
+        bpi_link_close(link);
+        return;
+    }
+    bpi_link_flush(link);
+    bpi_timer_set(link->loop, &link->timer,
+                  bpi_loop_now_us(link->loop) +
+                      bpi_cluster_config(link->cluster)->link_check_timeout_us);
 }
 
 void bpi_link_clean(struct bpi_link *link)
@@ -424,6 +446,14 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
     }
     if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
         on_login_answer(link, request, &answer);
+    } else if (link->phase == BPI_LINK_CHECKING) {
+        if (answer.tag == BPI_BOLT_SUCCESS && bpi_link_is_clean(link)) {
+            bpi_timer_clear(link->loop, &link->timer);
+            link->phase = BPI_LINK_READY;
+            bpi_cluster_link_checked(link);
+        } else {
+            link_lost(link, BP_E_PROTOCOL);
+        }
     } else if (link->phase == BPI_LINK_CLEANING) {
         if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS &&
             link->state.pending_resets == 0) {
@@ -638,7 +668,11 @@ static const struct bpi_conn_handler conn_handler = {
 
 /* ---- opening and lending ---- */
 
-void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
+void bpi_link_open(struct bpi_link *link,
+                   struct bpi_loop *loop,
+                   struct bpi_identity *identity,
+                   bool utc_patch,
+                   struct bpi_wish *check)
 {
     struct bpi_endpoint *endpoint = link_endpoint(link);
     const struct bpi_cluster_config *config = bpi_cluster_config(link->cluster);
@@ -650,13 +684,14 @@ void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish)
         .open_timeout_us = config->connect_timeout_us,
         .in_max_bytes = SUMMARY_BYTES_MAX + config->record_buffer_bytes,
     };
-    link->loop = wish->loop;
+    link->loop = loop;
     link->version = (bpi_bolt_version)(link->place.key.protocol & 0xffff);
-    link->utc_patch = wish->utc_patch;
-    link->identity = bpi_identity_ref(wish->identity);
-    link->sponsor = wish->waiter.is_check ? &wish->waiter : NULL;
-    if (wish->waiter.is_check) {
-        wish->check->link = link;
+    link->utc_patch = utc_patch;
+    link->failed = false;
+    link->identity = bpi_identity_ref(identity);
+    link->sponsor = check != NULL ? &check->waiter : NULL;
+    if (check != NULL) {
+        check->check->link = link;
     }
     link->phase = BPI_LINK_CONNECTING;
     link->timer.on_fire = on_timer;

@@ -7,6 +7,7 @@
  * Phases -> function:
  *   CLOSED -> open -> CONNECTING -> HANDSHAKE -> LOGIN -> READY (idle, or lent to a lessee)
  *   READY  -> clean -> CLEANING -> READY (released)       any -> lost -> CLOSED
+ *   READY  -> check -> CHECKING -> READY (idle)
  *   READY  -> say_goodbye -> GOODBYE -> CLOSED
  * RESET jumps a server's queue, so it is written only while neither BEGIN, COMMIT, ROLLBACK nor a log-in
  * is unanswered (`bpi_client_state_may_reset`).
@@ -37,6 +38,7 @@ enum bpi_link_phase {
     BPI_LINK_LOGIN,
     BPI_LINK_READY,
     BPI_LINK_CLEANING,
+    BPI_LINK_CHECKING,
     BPI_LINK_GOODBYE,
 };
 
@@ -74,6 +76,7 @@ struct bpi_link {
     bool utc_patch;
     bool in_events;     /* inside the link's own walk over received bytes */
     bool reset_sent;    /* CLEANING: the RESET is out */
+    bool failed;        /* the lease that ends was failed by the server, not by its client */
     uint8_t login_due;  /* answers due of LOGOFF and LOGON */
     bool paused;        /* the lessee reads no more for now */
     bp_usec heard_us;   /* the last time that anything came, or an answer became due */
@@ -94,9 +97,17 @@ struct bpi_link {
     struct bpi_wish *bound_for; /* written with `mail` by whoever granted it from another loop */
 };
 
-/* Opens it for the wish it was reserved for by BPI_POOL_OPEN. On the wish's loop. */
+/* Opens it as BPI_POOL_OPEN asks, in the version of its place's key. `check`: the wish of the log-in check that it
+ * is for, or NULL. On `loop`, which is the calling one. */
 struct bpi_wish;
-void bpi_link_open(struct bpi_link *link, struct bpi_wish *wish);
+void bpi_link_open(struct bpi_link *link,
+                   struct bpi_loop *loop,
+                   struct bpi_identity *identity,
+                   bool utc_patch,
+                   struct bpi_wish *check);
+/* Asks an idle link whether it is alive, as BPI_POOL_CHECK asks: a RESET, whose answer makes it idle again; it is
+ * closed after link_check_timeout. On the link's loop. */
+void bpi_link_check(struct bpi_link *link);
 
 /* Lends it: from now on `lessee` hears. With `identity` the link logs on as that one first: LOGOFF and
  * LOGON are written, not flushed, so that small requests can join them; on_ready or on_login_failed

@@ -103,7 +103,7 @@ void bpi_login_check_lost(struct bpi_login_check *check, bool sent)
         return;
     }
     pthread_mutex_lock(&cluster->mutex);
-    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter);
+    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter, bpi_loop_now_us(check->wish.loop));
     pthread_mutex_unlock(&cluster->mutex);
     bpi_cluster_run_soon(cluster, check->wish.loop);
 }
@@ -196,7 +196,10 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
     check->timer.on_fire = on_timer;
     bpi_timer_set(loop, &check->timer,
                   bpi_loop_now_us(loop) + bpi_cluster_config(cluster)->queue_timeout_us);
-    bpi_cluster_acquire(cluster, &check->wish);
+    struct bpi_link *none;
+    enum bpi_pool_refusal refusal = bpi_cluster_acquire(cluster, &check->wish, &none);
+    BP_ASSERT(refusal == BPI_POOL_ADMITTED &&
+              none == NULL); /* checks always wait for a link of their own */
 }
 
 static void on_check_abandoned(struct bpi_mail *mail)
@@ -216,7 +219,8 @@ bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *lo
         login->check = NULL;
         /* Nobody asks any more: unless its link is being opened already, it ends. */
         if (check->subscribers == NULL && check->wish.waiter.state == BPI_POOL_WAITER_QUEUED &&
-            bpi_pool_cancel(&cluster->pool, &check->wish.waiter)) {
+            bpi_pool_cancel(&cluster->pool, &check->wish.waiter,
+                            bpi_loop_now_us(bpi_loop_current()))) {
             DL_DELETE(cluster->checks, check);
             cluster->checks_count--;
             check->abandoned = true;

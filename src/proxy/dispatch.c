@@ -184,6 +184,116 @@ static void classify(struct bpi_session *session, struct bpi_operation *operatio
     }
 }
 
+/* Tells the client why the request at the head of its queue gets no link. */
+static void refuse_wish(struct bpi_session *session, enum bpi_pool_refusal refusal)
+{
+    const struct bpi_wish *wish = &session->wish;
+    const char *class_name = bpi_class_name(wish->waiter.class_);
+    bp_usec ends_us = wish->waiter.expires_us;
+    bool by_deadline = wish->waiter.deadline_us != 0 && wish->waiter.deadline_us < ends_us;
+    int error = BP_E_FULL;
+    char why[256];
+    char text[512] = "";
+    ends_us = by_deadline ? wish->waiter.deadline_us : ends_us;
+    bpi_cluster_explain(session->front->cluster, wish, why, sizeof(why));
+    switch (refusal) {
+    case BPI_POOL_QUEUE_FULL:
+        snprintf(text, sizeof(text),
+                 "boltpool: max_waiting of [class %s] is reached: %s. Try again later.", class_name,
+                 why);
+        break;
+    case BPI_POOL_HOPELESS:
+        snprintf(text, sizeof(text),
+                 "boltpool: refused at once, because its deadline can't be met: it would wait for "
+                 "about %.3g s; %s. Try again later.",
+                 (double)wish->waiter.estimate_us / 1e6, why);
+        break;
+    case BPI_POOL_SHED:
+        snprintf(text, sizeof(text),
+                 "boltpool: class %s has been overloaded for a while (codel_target); %s. Try again "
+                 "later.",
+                 class_name, why);
+        break;
+    case BPI_POOL_EXPIRED:
+    case BPI_POOL_ADMITTED:
+        error = BP_E_QUEUE_TIMEOUT;
+        if (by_deadline) {
+            snprintf(text, sizeof(text),
+                     "boltpool: no server connection before the deadline of %.3g s: %s. Try again; "
+                     "give more time, or raise the limit, if this happens often.",
+                     (double)(ends_us - wish->waiter.arrived_us) / 1e6, why);
+        } else {
+            snprintf(text, sizeof(text),
+                     "boltpool: no server connection within queue_timeout = %.3g s: %s. Try again; "
+                     "raise the limit or queue_timeout if this happens often.",
+                     (double)(ends_us - wish->waiter.arrived_us) / 1e6, why);
+        }
+        break;
+    }
+    atomic_fetch_add_explicit(&session->worker->refusals, 1, memory_order_relaxed);
+    bpi_session_fail(session, bp_error_neo4j_code(error), text, true);
+    session->state = BPI_SERVER_FAILED;
+    bpi_session_pop(session);
+}
+
+static void lease_begin(struct bpi_session *session, struct bpi_link *link)
+{
+    session->link = link;
+    bpi_session_lease_reset(session);
+    session->unanswered = 0;
+    session->link_dirty = false;
+    session->link_paused = false;
+    session->leased_us = bpi_session_now_us(session);
+    session->lease_reported = false;
+    session->active_us = session->leased_us;
+}
+
+static void wish_done(struct bpi_session *session, struct bpi_link *link, bool login)
+{
+    struct bpi_wish *wish = &session->wish;
+    bool abandoned = session->wish_wait == BPI_WAIT_ABANDONED;
+    struct bpi_server_failure *failure = wish->failure;
+    session->wish_wait = BPI_WAIT_NONE;
+    wish->failure = NULL;
+    if (link == NULL) {
+        if (failure != NULL && !abandoned) {
+            /* The server no longer takes this log-in: the client has to come again with another. */
+            bpi_session_fail_as(session, failure);
+            session->phase = BPI_SESSION_CLOSING;
+        } else if (wish->refusal != BPI_POOL_ADMITTED && !abandoned) {
+            refuse_wish(session, wish->refusal);
+        }
+        free(failure);
+    } else if (bpi_link_lend(link, &bpi_session_lessee, session,
+                             login ? session->identity : NULL) != 0) {
+        bpi_link_close(link);
+        if (!abandoned) {
+            bpi_session_fail(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
+                             "boltpool: out of memory", true);
+            session->state = BPI_SERVER_FAILED;
+            bpi_session_pop(session);
+        }
+    } else if (abandoned) {
+        bpi_link_clean(link);
+    } else {
+        lease_begin(session, link);
+    }
+    if (session->phase == BPI_SESSION_GONE) {
+        bpi_session_identity_set(session, NULL);
+        bpi_session_free_if_gone(session);
+    }
+}
+
+void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login)
+{
+    struct bpi_session *session = BPI_CONTAINER(wish, struct bpi_session, wish);
+    bool gone = session->phase == BPI_SESSION_GONE;
+    wish_done(session, link, login);
+    if (!gone) {
+        bpi_session_pump(session);
+    }
+}
+
 static void ask_for_link(struct bpi_session *session, struct bpi_request *request)
 {
     if (session->worker->draining) {
@@ -209,67 +319,14 @@ static void ask_for_link(struct bpi_session *session, struct bpi_request *reques
     session->wish_wait = BPI_WAIT_ON;
     session->wish_notified = false;
     session->mode_read = operation.tx.mode_read;
-    bpi_cluster_acquire(session->front->cluster, wish);
-}
-
-void bpi_session_wish_refuse(struct bpi_session *session, const char *code, const char *text)
-{
-    if (!bpi_cluster_cancel(session->front->cluster, &session->wish)) {
-        return; /* granted just now */
+    struct bpi_link *link;
+    enum bpi_pool_refusal refusal = bpi_cluster_acquire(session->front->cluster, wish, &link);
+    if (refusal != BPI_POOL_ADMITTED) {
+        session->wish_wait = BPI_WAIT_NONE;
+        refuse_wish(session, refusal);
+    } else if (link != NULL) {
+        wish_done(session, link, false); /* inside a pump, which goes on */
     }
-    session->wish_wait = BPI_WAIT_NONE;
-    atomic_fetch_add_explicit(&session->worker->refusals, 1, memory_order_relaxed);
-    bpi_session_fail(session, code, text, true);
-    session->state = BPI_SERVER_FAILED;
-    bpi_session_pop(session);
-}
-
-static void lease_begin(struct bpi_session *session, struct bpi_link *link)
-{
-    session->link = link;
-    bpi_session_lease_reset(session);
-    session->unanswered = 0;
-    session->link_dirty = false;
-    session->link_paused = false;
-    session->leased_us = bpi_session_now_us(session);
-    session->lease_reported = false;
-    session->active_us = session->leased_us;
-}
-
-void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login)
-{
-    struct bpi_session *session = BPI_CONTAINER(wish, struct bpi_session, wish);
-    bool abandoned = session->wish_wait == BPI_WAIT_ABANDONED;
-    struct bpi_server_failure *failure = wish->failure;
-    session->wish_wait = BPI_WAIT_NONE;
-    wish->failure = NULL;
-    if (link == NULL) {
-        if (failure != NULL && !abandoned) {
-            /* The server no longer takes this log-in: the client has to come again with another. */
-            bpi_session_fail_as(session, failure);
-            session->phase = BPI_SESSION_CLOSING;
-        }
-        free(failure);
-    } else if (bpi_link_lend(link, &bpi_session_lessee, session,
-                             login ? session->identity : NULL) != 0) {
-        bpi_link_close(link);
-        if (!abandoned) {
-            bpi_session_fail(session, bp_error_neo4j_code(BP_E_NO_MEMORY),
-                             "boltpool: out of memory", true);
-            session->state = BPI_SERVER_FAILED;
-            bpi_session_pop(session);
-        }
-    } else if (abandoned) {
-        bpi_link_clean(link);
-    } else {
-        lease_begin(session, link);
-    }
-    if (session->phase == BPI_SESSION_GONE) {
-        bpi_session_identity_set(session, NULL);
-        bpi_session_free_if_gone(session);
-        return;
-    }
-    bpi_session_pump(session);
 }
 
 /* ---- passing on ---- */

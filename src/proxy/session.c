@@ -555,15 +555,6 @@ static bp_usec keep_alive_us(const struct bpi_session *session)
                                                                            : interval_us;
 }
 
-/* When nobody waits for the link any more: work that can't be done by its deadline needs none. */
-static bp_usec wish_until_us(const struct bpi_session *session)
-{
-    const struct bpi_pool_waiter *waiter = &session->wish.waiter;
-    return waiter->deadline_us != 0 && waiter->deadline_us < waiter->expires_us
-               ? waiter->deadline_us
-               : waiter->expires_us;
-}
-
 /* In the middle of work; session mode keeps its link in between, too. */
 static bool is_at_work(const struct bpi_session *session)
 {
@@ -578,7 +569,6 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
         earlier(&next_us, session->accepted_us, config->connect_timeout_us);
     }
     if (session->wish_wait == BPI_WAIT_ON) {
-        earlier(&next_us, wish_until_us(session), 1);
         if (!session->wish_notified) {
             earlier(&next_us, session->wish.waiter.arrived_us, config->queue_notify_after_us);
         }
@@ -617,7 +607,6 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
     const struct bpi_cluster_config *config = bpi_session_config(session);
     bp_usec waited_us = now_us - session->wish.waiter.arrived_us;
     char why[256];
-    char text[512];
     const char *more;
     if (config->queue_notify_after_us != 0 && !session->wish_notified &&
         waited_us >= config->queue_notify_after_us) {
@@ -629,23 +618,6 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
                     more);
         }
     }
-    if (now_us < wish_until_us(session)) {
-        return;
-    }
-    const struct bpi_pool_waiter *waiter = &session->wish.waiter;
-    bpi_cluster_explain(session->front->cluster, &session->wish, why, sizeof(why));
-    if (wish_until_us(session) != waiter->expires_us) {
-        snprintf(text, sizeof(text),
-                 "boltpool: no server connection before the deadline of %.3g s: %s. Try again; "
-                 "give more time, or raise the limit, if this happens often.",
-                 (double)(waiter->deadline_us - waiter->arrived_us) / 1e6, why);
-    } else {
-        snprintf(text, sizeof(text),
-                 "boltpool: no server connection within queue_timeout = %.3g s: %s. Try again; "
-                 "raise the limit or queue_timeout if this happens often.",
-                 (double)(waiter->expires_us - waiter->arrived_us) / 1e6, why);
-    }
-    bpi_session_wish_refuse(session, bp_error_neo4j_code(BP_E_QUEUE_TIMEOUT), text);
 }
 
 /* Once for each lease: who holds it, since when and for what, and on whose side it stands still. */

@@ -236,8 +236,6 @@ void bpi_session_identity_set(struct bpi_session *session, struct bpi_identity *
 /* dispatch.c: answers or passes on what is queued, as far as it can be now. */
 void bpi_session_pump(struct bpi_session *session);
 void bpi_session_wish_done(struct bpi_wish *wish, struct bpi_link *link, bool login);
-/* Refuses the request that waits for a link. */
-void bpi_session_wish_refuse(struct bpi_session *session, const char *code, const char *text);
 
 /* relay.c */
 extern const struct bpi_lessee bpi_session_lessee;

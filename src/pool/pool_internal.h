@@ -1,0 +1,103 @@
+/* For the files of this folder: pool.c (events), admit.c (the door), decide.c (what is next), grow.c (when to open).
+ * Lock: the cluster's mutex, as for all of pool.h.
+ */
+#ifndef BPI_POOL_POOL_INTERNAL_H
+#define BPI_POOL_POOL_INTERNAL_H
+
+#include "pool/pool.h"
+
+#include <string.h>
+
+/* A class that is overloaded in the sense of CoDel (Nichols and Jacobson 2012): above the target for this long, or
+ * for twenty times the target where that is more. */
+#define BPI_POOL_CODEL_INTERVAL_US ((bp_usec)100000)
+
+/* 0 where `since_us` was taken by a loop whose clock is ahead. */
+static inline bp_usec bpi_pool_elapsed(bp_usec now_us, bp_usec since_us)
+{
+    return now_us > since_us ? now_us - since_us : 0;
+}
+
+static inline bool bpi_pool_key_equal(const struct bpi_pool_key *a, const struct bpi_pool_key *b)
+{
+    return a->protocol == b->protocol && memcmp(a->identity, b->identity, sizeof(a->identity)) == 0;
+}
+
+static inline unsigned bpi_pool_identity_bucket(const struct bpi_pool_key *key)
+{
+    return key->identity[0]; /* of a digest: any byte is as good */
+}
+
+static inline uint64_t bpi_pool_tenant_account(uint64_t tenant_key, enum bpi_class class_)
+{
+    return tenant_key ^ ((uint64_t)class_ + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* pool.c */
+void bpi_pool_link_set_state(struct bpi_pool *pool,
+                             struct bpi_pool_link *link,
+                             enum bpi_pool_link_state state,
+                             bp_usec now_us);
+/* A tie lasts while a link is opened or closed for a waiter, and counts for the waiter's caps. */
+void bpi_pool_tie(struct bpi_pool *pool,
+                  struct bpi_pool_link *link,
+                  struct bpi_pool_waiter *waiter);
+void bpi_pool_untie(struct bpi_pool *pool, struct bpi_pool_link *link);
+void bpi_pool_untie_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
+/* Into and out of its queue. */
+void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
+void bpi_pool_dequeue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
+/* The idle link is leased to the waiter, which is in no queue. */
+void bpi_pool_lease(struct bpi_pool *pool,
+                    struct bpi_pool_link *link,
+                    struct bpi_pool_waiter *waiter,
+                    bp_usec now_us);
+void bpi_pool_count_slots(struct bpi_pool *pool);
+bool bpi_pool_login_is_fresh(const struct bpi_pool *pool,
+                             const struct bpi_pool_link *link,
+                             bp_usec now_us);
+bool bpi_pool_fits_exactly(const struct bpi_pool *pool,
+                           const struct bpi_pool_link *link,
+                           const struct bpi_pool_waiter *waiter,
+                           bp_usec now_us);
+/* Among the exactly fitting idle links that may be leased: one of the waiter's own loop (handing over costs 5 us
+ * more), then of the endpoint with the fewest leases, then the most recently used. NULL: there is none; then
+ * *ret_unchecked (which may be NULL) is one that has to be checked first, or NULL. */
+struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
+                                          const struct bpi_pool_waiter *waiter,
+                                          bp_usec now_us,
+                                          struct bpi_pool_link **ret_unchecked);
+
+/* admit.c: whether the class may have one more link, besides `claims` that are on their way to it. */
+bool bpi_pool_class_may_take(struct bpi_pool *pool,
+                             enum bpi_class class_,
+                             unsigned claims,
+                             unsigned claims_all,
+                             bp_usec now_us);
+bool bpi_pool_waiter_is_capped(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter);
+/* Whether a link may be opened or closed for it: so that ten waiters of a class with a cap of two don't
+ * have ten links opened, and eight idle ones of others closed for it. */
+bool bpi_pool_waiter_may_claim(struct bpi_pool *pool,
+                               const struct bpi_pool_waiter *waiter,
+                               bp_usec now_us);
+/* The next waiter that CoDel refuses, or NULL. */
+struct bpi_pool_waiter *bpi_pool_find_shed(struct bpi_pool *pool, bp_usec now_us);
+bp_usec bpi_pool_codel_interval_us(bp_usec target_us);
+
+/* grow.c */
+void bpi_pool_count_waited(struct bpi_pool *pool, bp_usec now_us);
+bool bpi_pool_is_worth_opening(const struct bpi_pool *pool,
+                               const struct bpi_pool_waiter *waiter,
+                               bp_usec now_us);
+void bpi_pool_opened_for(struct bpi_pool *pool,
+                         const struct bpi_pool_waiter *waiter,
+                         bp_usec now_us);
+void bpi_pool_count_connect(struct bpi_pool *pool, bp_usec took_us);
+bool bpi_pool_has_place(const struct bpi_pool *pool, unsigned promised);
+bool bpi_pool_endpoint_is_open(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us);
+/* The endpoint that may be opened to and has the fewest links; BPI_POOL_ENDPOINTS_MAX: none. */
+unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool, uint32_t protocol_bit, bp_usec now_us);
+/* How long before its end a link gets a replacement. */
+bp_usec bpi_pool_replace_ahead_us(const struct bpi_pool *pool);
+
+#endif
