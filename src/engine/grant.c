@@ -55,7 +55,7 @@ static void deliver(struct bpi_wish *wish)
         if (!wish->unwanted) {
             /* It keeps its turn. */
             lock(cluster);
-            bpi_pool_wait_again(&cluster->pool, &wish->waiter, bpi_loop_now_us(wish->loop));
+            bpi_pool_wait_again(&cluster->pool, &wish->waiter);
             unlock(cluster);
         }
         bury(link, wish->loop);

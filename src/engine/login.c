@@ -103,7 +103,7 @@ void bpi_login_check_lost(struct bpi_login_check *check, bool sent)
         return;
     }
     pthread_mutex_lock(&cluster->mutex);
-    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter, bpi_loop_now_us(check->wish.loop));
+    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter);
     pthread_mutex_unlock(&cluster->mutex);
     bpi_cluster_run_soon(cluster, check->wish.loop);
 }

@@ -201,7 +201,7 @@ bpi_pool_wait(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now
     waiter->opening = NULL;
     waiter->evicted = NULL;
     waiter->called = false;
-    bpi_pool_enqueue(pool, waiter, now_us);
+    bpi_pool_enqueue(pool, waiter);
     return BPI_POOL_ADMITTED;
 }
 

@@ -33,9 +33,6 @@ static bool check_link(const struct bpi_pool_link *link, struct census *census)
     census->endpoint_opening[link->endpoint] += link->state == BPI_POOL_OPENING;
     census->doomed_idle += is_idle && link->doomed;
     census->ending += link->ending;
-    if (link->ending && !is_idle) {
-        return false;
-    }
     if (sponsor == NULL) {
         return true;
     }

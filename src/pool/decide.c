@@ -5,6 +5,9 @@
 
 #include <utlist.h>
 
+/* Waiters whose caps are used up that are looked at for an idle link that fits. */
+#define SKIM_WINDOW 512
+
 static const struct bpi_pool_action nothing = {.kind = BPI_POOL_NOTHING};
 
 /* ---- the order of the waiters over all classes ---- */
@@ -90,6 +93,8 @@ struct scan {
     uint32_t protocols; /* what those endpoints speak */
     /* Free places that older waiters of other loops get, whose loops were told. */
     unsigned promised;
+    unsigned held_back;  /* waiters for whom it isn't worth to open a link */
+    bool is_claimed_out; /* the last waiter: all that its caps allow is on its way */
     /* Bits of what the idle links' identities and protocols hash to, from the second waiter on. */
     bool idle_is_known;
     uint64_t idle_identities;
@@ -320,9 +325,32 @@ static struct bpi_pool_link *longest_idle(const struct bpi_pool *pool)
     return pool->lists[BPI_POOL_IDLE] == NULL ? NULL : pool->lists[BPI_POOL_IDLE]->prev;
 }
 
+/* The longest idle link whose end lets another one be opened for this waiter. */
+static struct bpi_pool_link *find_victim(const struct scan *scan,
+                                         const struct bpi_pool_waiter *waiter)
+{
+    struct bpi_pool_link *victim = NULL;
+    struct bpi_pool_link *link;
+    if (scan_has_endpoint(scan, waiter)) {
+        return longest_idle(scan->pool);
+    }
+    if (scan->pool->limits.endpoint_links_max == 0) {
+        return NULL;
+    }
+    DL_FOREACH(scan->pool->lists[BPI_POOL_IDLE], link)
+    {
+        uint32_t protocols = scan->pool->endpoints[link->endpoint].protocols;
+        if ((waiter->protocol_bit == 0 || (protocols & waiter->protocol_bit) != 0) &&
+            bpi_pool_endpoint_is_only_full(scan->pool, link->endpoint, scan->now_us)) {
+            victim = link;
+        }
+    }
+    return victim;
+}
+
 /* The longest idle link that this waiter could log on to. */
-static struct bpi_pool_link *find_relogin(const struct bpi_pool *pool,
-                                          const struct bpi_pool_waiter *waiter)
+static struct bpi_pool_link *
+find_relogin(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
     struct bpi_pool_link *last = NULL;
     struct bpi_pool_link *link;
@@ -332,7 +360,7 @@ static struct bpi_pool_link *find_relogin(const struct bpi_pool *pool,
     }
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
-        if (!link->doomed && link->key.protocol == waiter->key.protocol &&
+        if (bpi_pool_link_is_usable(link, now_us) && link->key.protocol == waiter->key.protocol &&
             (max == 0 || pool->endpoints[link->endpoint].leased_count < max)) {
             last = link;
         }
@@ -349,7 +377,7 @@ find_stale(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp
     unsigned max = pool->limits.endpoint_transactions_max;
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
-        if (!link->doomed && bpi_pool_key_equal(&link->key, &waiter->key) &&
+        if (bpi_pool_link_is_usable(link, now_us) && bpi_pool_key_equal(&link->key, &waiter->key) &&
             !bpi_pool_login_is_fresh(pool, link, now_us) &&
             (max == 0 || pool->endpoints[link->endpoint].leased_count < max)) {
             return link;
@@ -394,18 +422,18 @@ static struct bpi_pool_action decide_checks(struct scan *scan)
             looked++;
             continue;
         }
-        if (!scan_has_endpoint(scan, waiter)) {
-            continue;
-        }
-        if (bpi_pool_has_place(pool, scan->promised)) {
+        if (bpi_pool_has_place(pool, scan->promised) && scan_has_endpoint(scan, waiter)) {
             struct bpi_pool_action action = open_link(scan, waiter);
             if (action.kind != BPI_POOL_NOTHING) {
                 return action;
             }
         } else if (waiter->evicted == NULL) {
-            struct bpi_pool_link *victim = longest_idle(pool);
+            struct bpi_pool_link *victim = find_victim(scan, waiter);
             if (victim != NULL) {
                 return close_link(pool, victim, waiter, scan->now_us);
+            }
+            if (!scan_has_endpoint(scan, waiter)) {
+                continue; /* nothing helps it now; it doesn't keep the window from others */
             }
         }
         looked++;
@@ -433,7 +461,10 @@ decide_misfit(struct scan *scan, struct bpi_pool_waiter *waiter, bool may_open)
 {
     struct bpi_pool *pool = scan->pool;
     bool patient = bpi_pool_elapsed(scan->now_us, waiter->arrived_us) < BPI_POOL_FIT_WAIT_US;
-    struct bpi_pool_link *link = find_relogin(pool, waiter);
+    struct bpi_pool_link *link = find_relogin(pool, waiter, scan->now_us);
+    if (link != NULL && bpi_pool_link_is_silent(pool, link, scan->now_us)) {
+        return may_check(pool, scan->now_us) ? check_link(pool, link, scan->now_us) : nothing;
+    }
     if (link != NULL) {
         if (patient && (waiter->opening != NULL || anyone_fits_exactly(scan, link))) {
             return nothing;
@@ -441,7 +472,7 @@ decide_misfit(struct scan *scan, struct bpi_pool_waiter *waiter, bool may_open)
         return grant(scan, waiter, link, true);
     }
     if (may_open && waiter->evicted == NULL) {
-        link = longest_idle(pool);
+        link = find_victim(scan, waiter);
         if (link != NULL && !(patient && anyone_fits_exactly(scan, link))) {
             return close_link(pool, link, waiter, scan->now_us);
         }
@@ -468,20 +499,24 @@ static struct bpi_pool_action decide_waiter(struct scan *scan, struct bpi_pool_w
     }
     bool may_claim = bpi_pool_waiter_may_claim(pool, waiter, now_us);
     link = find_stale(pool, waiter, now_us);
+    if (link != NULL && waiter->relogin && bpi_pool_link_is_silent(pool, link, now_us)) {
+        return may_check(pool, now_us) ? check_link(pool, link, now_us) : nothing;
+    }
     if (link != NULL) {
         return waiter->relogin
                    ? grant(scan, waiter, link, true)
                    : close_link(pool, link, waiter->evicted == NULL && may_claim ? waiter : NULL,
                                 now_us);
     }
-    bool may_open = waiter->opening == NULL && may_claim && scan_has_endpoint(scan, waiter);
-    if (may_open && bpi_pool_has_place(pool, scan->promised)) {
+    bool may_open = waiter->opening == NULL && may_claim;
+    if (may_open && scan_has_endpoint(scan, waiter) && bpi_pool_has_place(pool, scan->promised)) {
         if (bpi_pool_is_worth_opening(pool, waiter, now_us)) {
             return open_link(scan, waiter);
         }
-        pool->growth_is_due = true;
+        scan->held_back++;
         may_open = false;
     }
+    scan->is_claimed_out = waiter->opening == NULL && !may_claim;
     return decide_misfit(scan, waiter, may_open);
 }
 
@@ -492,25 +527,32 @@ static struct bpi_pool_action decide_waiters(struct scan *scan)
     struct cursor cursor;
     struct bpi_pool_waiter *waiter;
     unsigned looked = 0;
+    unsigned skimmed = 0;
     bool is_first = true;
-    pool->growth_is_due = false;
+    scan->held_back = 0;
     if (pool->lists[BPI_POOL_IDLE] == NULL &&
         !(scan->has_endpoint && bpi_pool_has_place(pool, scan->promised))) {
+        bpi_pool_set_held_back(pool, 0, scan->now_us);
         return action;
     }
     cursor_init(&cursor, pool, scan->now_us);
-    while (looked < BPI_POOL_FIT_WINDOW && (waiter = cursor_next_uncapped(&cursor)) != NULL) {
+    while (looked < BPI_POOL_FIT_WINDOW && skimmed < SKIM_WINDOW &&
+           (waiter = cursor_next_uncapped(&cursor)) != NULL) {
         if (!is_first && !scan_may_help(scan, waiter)) {
             continue;
         }
         is_first = false;
+        scan->is_claimed_out = false;
         action = decide_waiter(scan, waiter);
         if (action.kind != BPI_POOL_NOTHING) {
-            break;
+            return action;
         }
-        /* Those for whom something is under way are no more than links. */
-        looked += waiter->opening == NULL && waiter->evicted == NULL;
+        /* Those for whom something is under way are no more than links; those whose caps are used up by what is on
+         * its way may be many, and must not hide others. */
+        skimmed += scan->is_claimed_out;
+        looked += waiter->opening == NULL && waiter->evicted == NULL && !scan->is_claimed_out;
     }
+    bpi_pool_set_held_back(pool, scan->held_back, scan->now_us);
     return action;
 }
 
@@ -533,15 +575,29 @@ static struct bpi_pool_link *find_surplus(const struct bpi_pool *pool)
     return above ? longest_idle(pool) : NULL;
 }
 
+static struct bpi_pool_link *find_ending(const struct bpi_pool *pool)
+{
+    struct bpi_pool_link *link = pool->lists[BPI_POOL_IDLE];
+    while (link != NULL && !link->ending) {
+        link = link->next;
+    }
+    for (unsigned i = 0; i < BPI_CLASS_COUNT && link == NULL; i++) {
+        link = pool->classes[i].leases;
+        while (link != NULL && !link->ending) {
+            link = link->next;
+        }
+    }
+    return link;
+}
+
 /* Opens what nobody waits for yet: up to idle_min, and in the place of links near the end of their lives. */
 static struct bpi_pool_action decide_ahead(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
 {
     if (pool->ending_count > 0) {
-        struct bpi_pool_link *link = pool->lists[BPI_POOL_IDLE];
-        while (link != NULL && !link->ending) {
-            link = link->next;
+        struct bpi_pool_link *link = find_ending(pool);
+        if (link == NULL) {
+            return nothing; /* it is being checked */
         }
-        BP_ASSERT(link != NULL);
         if (link->loop != loop) {
             return kick(pool, link->loop);
         }
@@ -567,36 +623,38 @@ static struct bpi_pool_action decide_ahead(struct bpi_pool *pool, unsigned loop,
     return nothing;
 }
 
-/* An idle link that has been silent for keep_alive_us; looks through all of them only when one may be due. */
-static struct bpi_pool_link *find_silent(struct bpi_pool *pool, bp_usec now_us)
+/* An idle link beyond its life, or silent for keep_alive_us: all are looked through, but only when one may be due. */
+static struct bpi_pool_action look_at_idle(struct bpi_pool *pool, bp_usec now_us)
 {
-    bp_usec every_us = pool->limits.keep_alive_us;
-    if (every_us == 0 || (pool->keep_alive_at_us != 0 && now_us < pool->keep_alive_at_us)) {
-        return NULL;
+    if (now_us < pool->idle_look_us) {
+        return nothing;
     }
+    bp_usec every_us = pool->limits.keep_alive_us;
+    bp_usec next_us = UINT64_MAX;
     struct bpi_pool_link *link;
-    struct bpi_pool_link *silent = NULL;
-    bp_usec at_us = now_us + every_us;
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
-        if (link->heard_us + every_us <= now_us) {
-            silent = link;
-        } else if (link->heard_us + every_us < at_us) {
-            at_us = link->heard_us + every_us;
+        bp_usec life_us = link->life_until_us == 0 ? UINT64_MAX : link->life_until_us;
+        bp_usec silent_us = every_us == 0 ? UINT64_MAX : link->heard_us + every_us;
+        if (life_us <= now_us) {
+            return close_link(pool, link, NULL, now_us);
         }
+        if (silent_us <= now_us) {
+            return check_link(pool, link, now_us);
+        }
+        next_us = life_us < next_us ? life_us : next_us;
+        next_us = silent_us < next_us ? silent_us : next_us;
     }
-    pool->keep_alive_at_us = silent != NULL ? 0 : at_us;
-    return silent;
+    pool->idle_look_us = next_us;
+    return nothing;
 }
 
-/* When the longest idle link has been idle, or has lived, for long enough; 0 = never. */
+/* When the longest idle link has been idle for long enough; 0 = never. */
 static bp_usec over_us(const struct bpi_pool *pool, const struct bpi_pool_link *link)
 {
     unsigned live = bpi_pool_open_count(pool) - pool->counts[BPI_POOL_CLOSING];
     bp_usec idle_us = pool->limits.idle_timeout_us;
-    idle_us = idle_us == 0 || live <= pool->limits.idle_min ? 0 : link->idle_us + idle_us;
-    bp_usec life_us = link->life_until_us;
-    return idle_us == 0 || (life_us != 0 && life_us < idle_us) ? life_us : idle_us;
+    return idle_us == 0 || live <= pool->limits.idle_min ? 0 : link->idle_us + idle_us;
 }
 
 static struct bpi_pool_action decide_idle(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
@@ -616,8 +674,7 @@ static struct bpi_pool_action decide_idle(struct bpi_pool *pool, unsigned loop, 
     if (at_us != 0 && at_us <= now_us) {
         return close_link(pool, link, NULL, now_us);
     }
-    link = find_silent(pool, now_us);
-    return link == NULL ? nothing : check_link(pool, link, now_us);
+    return look_at_idle(pool, now_us);
 }
 
 static struct bpi_pool_action decide_queued(struct bpi_pool *pool, unsigned loop, bp_usec now_us)
@@ -655,7 +712,9 @@ struct bpi_pool_action bpi_pool_decide(struct bpi_pool *pool, unsigned loop, bp_
     if (link != NULL) {
         return close_link(pool, link, NULL, now_us);
     }
-    if (pool->waiters_count > 0 && !pool->paused) {
+    if (pool->paused) {
+        bpi_pool_set_held_back(pool, 0, now_us);
+    } else if (pool->waiters_count > 0) {
         struct bpi_pool_action action = decide_queued(pool, loop, now_us);
         if (action.kind != BPI_POOL_NOTHING) {
             return action;
@@ -724,7 +783,7 @@ static void sooner_by_waiters(struct bpi_pool *pool, bp_usec *next_us, bp_usec n
             }
         }
     }
-    if (pool->growth_is_due) {
+    if (pool->held_back_count > 0) {
         bp_usec step_us = pool->connect_us / 8;
         sooner(next_us, now_us + (step_us > BP_USEC_PER_MS ? step_us : BP_USEC_PER_MS), now_us);
     }
@@ -748,8 +807,8 @@ bp_usec bpi_pool_next_us(struct bpi_pool *pool, bp_usec now_us)
     }
     if (link != NULL) {
         sooner(&next_us, over_us(pool, link), now_us);
-        if (pool->limits.keep_alive_us != 0) {
-            sooner(&next_us, pool->keep_alive_at_us, now_us);
+        if (pool->idle_look_us != UINT64_MAX) {
+            sooner(&next_us, pool->idle_look_us, now_us);
         }
     }
     if (pool->has_warm_key && !pool->paused && bpi_pool_open_count(pool) < pool->limits.idle_min) {

@@ -4,7 +4,7 @@
  *   - if no live link has its identity, or nothing is known of connecting yet;
  *   - if the waiters of its identity, served by the live links of it (those that are being opened too), would be
  *     served later than a new link would be there: waiting x hold > live x connect;
- *   - if waiting goes on: once GROW_WAITED times as long as a connect was lost by waiters lately (as in the
+ *   - if waiting goes on: once GROW_WAITED times as long as a connect was lost by such waiters lately (as in the
  *     ski-rental problem, what was paid for not opening is compared with the price of opening).
  * A burst of 50 that five links serve in 20 ms opens none where connecting takes 150 ms; one that holds its links
  * for 200 ms opens 45 at once where connecting takes 20.
@@ -24,17 +24,25 @@ static uint64_t waited_us(const struct bpi_pool *pool, bp_usec now_us)
 {
     bp_usec span_us = bpi_pool_elapsed(now_us, pool->waited_at_us);
     if (span_us >= WAITED_FADE_US) {
-        return pool->waiters_count * WAITED_FADE_US;
+        return pool->held_back_count * WAITED_FADE_US;
     }
     return pool->waited_us - pool->waited_us * span_us / WAITED_FADE_US +
-           pool->waiters_count * span_us;
+           pool->held_back_count * span_us;
 }
 
 void bpi_pool_count_waited(struct bpi_pool *pool, bp_usec now_us)
 {
     pool->waited_us = waited_us(pool, now_us);
-    if (now_us > pool->waited_at_us) {
-        pool->waited_at_us = now_us;
+    if (now_us > pool->waited_at_us || pool->waited_at_us - now_us > BP_USEC_PER_SECOND) {
+        pool->waited_at_us = now_us; /* later, or the clock was set back */
+    }
+}
+
+void bpi_pool_set_held_back(struct bpi_pool *pool, unsigned count, bp_usec now_us)
+{
+    if (count != pool->held_back_count) {
+        bpi_pool_count_waited(pool, now_us);
+        pool->held_back_count = count;
     }
 }
 
@@ -93,7 +101,17 @@ bool bpi_pool_endpoint_is_open(const struct bpi_pool *pool, unsigned endpoint, b
     return seen->up && !seen->draining && seen->open_after_us <= now_us &&
            (limits->endpoint_links_max == 0 || seen->open_count < limits->endpoint_links_max) &&
            (limits->endpoint_connects_max == 0 ||
-            seen->opening_count < limits->endpoint_connects_max);
+            seen->opening_count < limits->endpoint_connects_max) &&
+           (limits->endpoint_transactions_max == 0 ||
+            seen->leased_count < limits->endpoint_transactions_max);
+}
+
+bool bpi_pool_endpoint_is_only_full(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us)
+{
+    const struct bpi_pool_endpoint *seen = &pool->endpoints[endpoint];
+    unsigned max = pool->limits.endpoint_links_max;
+    return max != 0 && seen->open_count >= max && seen->up && !seen->draining &&
+           seen->open_after_us <= now_us;
 }
 
 unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool, uint32_t protocol_bit, bp_usec now_us)

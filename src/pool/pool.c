@@ -59,6 +59,16 @@ static void rebase(struct bpi_pool *pool)
     pool->pass_now -= by;
 }
 
+/* Whether anybody of another class wants a link. */
+static bool others_wait(const struct bpi_pool *pool, enum bpi_class class_)
+{
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < BPI_CLASS_COUNT && pool->waiters_count > 0; i++) {
+        waiting += i == (unsigned)class_ ? 0 : pool->classes[i].queue.count;
+    }
+    return waiting > 0;
+}
+
 static void lease_begins(struct bpi_pool *pool, struct bpi_pool_link *link)
 {
     struct bpi_pool_class *class_ = &pool->classes[link->class_];
@@ -72,7 +82,8 @@ static void lease_begins(struct bpi_pool *pool, struct bpi_pool_link *link)
     link->leases++;
     link->charged_us = 0;
     if (!link->is_check) {
-        bool is_free = class_->leased < pool->limits.classes[link->class_].min;
+        bool is_free = class_->leased < pool->limits.classes[link->class_].min ||
+                       !others_wait(pool, link->class_);
         link->charged_us =
             bpi_pool_share_begin(&class_->share, class_->leased, is_free, link->leased_us);
     }
@@ -117,8 +128,6 @@ static void leave_state(struct bpi_pool *pool, struct bpi_pool_link *link, bp_us
     DL_DELETE(pool->lists[link->state], link);
     if (link->state == BPI_POOL_IDLE) {
         pool->doomed_idle_count -= link->doomed;
-        pool->ending_count -= link->ending;
-        link->ending = false;
     } else if (link->state == BPI_POOL_CLOSED) {
         endpoint->open_count++; /* the endpoint was chosen just before */
     } else if (link->state == BPI_POOL_OPENING) {
@@ -153,6 +162,10 @@ void bpi_pool_link_set_state(struct bpi_pool *pool,
         }
     }
     bool was_checking = link->state == BPI_POOL_CHECKING;
+    if (link->ending && !is_live(state)) {
+        link->ending = false;
+        pool->ending_count--;
+    }
     link->state = state;
     pool->counts[state]++;
     if (state == BPI_POOL_LEASED) {
@@ -251,13 +264,12 @@ void bpi_pool_untie_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter
 
 /* ---- waiters ---- */
 
-void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us)
+void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
 {
     bp_usec ends_us = waiter->expires_us;
     if (waiter->deadline_us != 0 && (ends_us == 0 || waiter->deadline_us < ends_us)) {
         ends_us = waiter->deadline_us;
     }
-    bpi_pool_count_waited(pool, now_us);
     waiter->state = BPI_POOL_WAITER_QUEUED;
     pool->waiters_count++;
     waiter->expiry.at_us = 0;
@@ -289,10 +301,12 @@ void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_
 
 void bpi_pool_dequeue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
-    bpi_pool_count_waited(pool, now_us);
     bpi_pool_untie_waiter(pool, waiter);
     bpi_pool_expiry_remove(&pool->expiry, &waiter->expiry);
     pool->waiters_count--;
+    if (pool->held_back_count > pool->waiters_count) {
+        bpi_pool_set_held_back(pool, pool->waiters_count, now_us);
+    }
     pool->called_count -= waiter->called;
     waiter->called = false;
     if (waiter->is_check) {
@@ -303,11 +317,11 @@ void bpi_pool_dequeue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_
     bpi_pool_queue_remove(&pool->classes[waiter->class_].queue, waiter);
 }
 
-void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us)
+void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
 {
     BP_ASSERT(waiter->state == BPI_POOL_WAITER_GRANTED);
     waiter->called = false;
-    bpi_pool_enqueue(pool, waiter, now_us);
+    bpi_pool_enqueue(pool, waiter);
 }
 
 static struct bpi_pool_waiter *find_waiter_of(struct bpi_pool *pool, const struct bpi_pool_key *key)
@@ -366,7 +380,7 @@ bool bpi_pool_fits_exactly(const struct bpi_pool *pool,
                            const struct bpi_pool_waiter *waiter,
                            bp_usec now_us)
 {
-    return !link->doomed && bpi_pool_key_equal(&link->key, &waiter->key) &&
+    return bpi_pool_link_is_usable(link, now_us) && bpi_pool_key_equal(&link->key, &waiter->key) &&
            bpi_pool_login_is_fresh(pool, link, now_us);
 }
 
@@ -384,12 +398,11 @@ struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
     struct bpi_pool_link *best = NULL;
     struct bpi_pool_link *unchecked = NULL;
     struct bpi_pool_link *link = pool->lists[BPI_POOL_IDLE];
-    bp_usec check_after_us = pool->limits.check_after_us;
     for (; link != NULL; link = link->next) {
         if (!bpi_pool_fits_exactly(pool, link, waiter, now_us) || !endpoint_has_slot(pool, link)) {
             continue;
         }
-        if (check_after_us != 0 && bpi_pool_elapsed(now_us, link->heard_us) > check_after_us) {
+        if (bpi_pool_link_is_silent(pool, link, now_us)) {
             unchecked = unchecked == NULL ? link : unchecked;
             continue;
         }
@@ -507,10 +520,16 @@ static void link_idle(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec
     bool ends = until_us != 0 && !link->doomed && !link->replaced &&
                 now_us + bpi_pool_replace_ahead_us(pool) >= until_us;
     bpi_pool_link_set_state(pool, link, BPI_POOL_IDLE, now_us);
-    if (ends) {
+    if (ends && !link->ending) {
+        /* Until it has a replacement, or is closed: another lease may begin before anybody asks. */
         link->ending = true;
         pool->ending_count++;
     }
+    bp_usec look_us = until_us == 0 ? UINT64_MAX : until_us;
+    if (pool->limits.keep_alive_us != 0 && link->heard_us + pool->limits.keep_alive_us < look_us) {
+        look_us = link->heard_us + pool->limits.keep_alive_us;
+    }
+    pool->idle_look_us = look_us < pool->idle_look_us ? look_us : pool->idle_look_us;
 }
 
 void bpi_pool_link_opened(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
@@ -705,7 +724,7 @@ void bpi_pool_set_limits(struct bpi_pool *pool, const struct bpi_pool_limits *li
         bpi_pool_share_set(&pool->classes[i].share, limits->classes[i].share);
         pool->minima_unused += min > leased ? min - leased : 0;
     }
-    pool->keep_alive_at_us = 0;
+    pool->idle_look_us = 0;
     bpi_pool_count_slots(pool);
 }
 

@@ -110,7 +110,7 @@ struct bpi_pool_link {
     unsigned errors; /* leases that failed by the server's fault, one after the other */
     uint64_t leases; /* how often it was leased */
     bool doomed;     /* to be closed as soon as it is idle */
-    bool ending;     /* IDLE: wants a replacement before the end of its life */
+    bool ending;     /* wants a replacement before the end of its life */
     bool replaced;   /* has got one */
     bool is_check; /* OPENING: for a log-in check, which has no tie to it, being granted already */
     struct bpi_pool_waiter
@@ -247,24 +247,24 @@ struct bpi_pool {
     unsigned waiters_count; /* in all queues, checks too */
     unsigned called_count;
     unsigned doomed_idle_count;
-    unsigned ending_count; /* idle links near the end of their lives that want a replacement */
+    unsigned ending_count; /* live links near the end of their lives that want a replacement */
     bool check_was_last;   /* a check was served since the last grant: a waiter comes first */
     bool paused;
-    bool growth_is_due;    /* somebody waits for whom it isn't yet worth to open a link */
-    uint64_t kicked_loops; /* told to ask decide() and haven't asked since */
+    unsigned held_back_count; /* waiters for whom it isn't yet worth to open a link */
+    uint64_t kicked_loops;    /* told to ask decide() and haven't asked since */
     uint64_t sequence;
     uint64_t lease_ids;
     struct bpi_random random;
     /* grow.c */
     bp_usec connect_us; /* how long an opening takes, lately; 0 = not known */
-    uint64_t waited_us; /* waiters x time, fading */
+    uint64_t waited_us; /* waiters that are held back x time, fading */
     bp_usec waited_at_us;
     uint16_t identity_live[BPI_POOL_IDENTITY_BUCKETS];
     uint32_t identity_waiting[BPI_POOL_IDENTITY_BUCKETS];
     bool has_warm_key;
     struct bpi_pool_key warm_key; /* what links without a waiter are opened as */
     uint32_t warm_protocol_bit;
-    bp_usec keep_alive_at_us; /* when the next idle link has to be asked; 0 = look */
+    bp_usec idle_look_us; /* when all idle links are looked at for their age and silence */
     unsigned endpoints_count;
     struct bpi_pool_endpoint endpoints[BPI_POOL_ENDPOINTS_MAX];
 };
@@ -318,7 +318,7 @@ bool bpi_pool_cancel(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_u
 
 /* A granted waiter whose link turned out to be dead, or a check whose link could not be opened: back into
  * the queue with its old place and time. */
-void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
+void bpi_pool_wait_again(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
 /* Takes one queued waiter of that identity out of the queue, as if it were granted: its owner is to be
  * told that the log-in failed. NULL: none is left. */
 struct bpi_pool_waiter *

@@ -33,6 +33,20 @@ static inline uint64_t bpi_pool_tenant_account(uint64_t tenant_key, enum bpi_cla
     return tenant_key ^ ((uint64_t)class_ + 1) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+static inline bool bpi_pool_link_is_usable(const struct bpi_pool_link *link, bp_usec now_us)
+{
+    return !link->doomed && (link->life_until_us == 0 || now_us < link->life_until_us);
+}
+
+/* Whether it has to be checked before use. */
+static inline bool bpi_pool_link_is_silent(const struct bpi_pool *pool,
+                                           const struct bpi_pool_link *link,
+                                           bp_usec now_us)
+{
+    return pool->limits.check_after_us != 0 &&
+           bpi_pool_elapsed(now_us, link->heard_us) > pool->limits.check_after_us;
+}
+
 /* pool.c */
 void bpi_pool_link_set_state(struct bpi_pool *pool,
                              struct bpi_pool_link *link,
@@ -45,7 +59,7 @@ void bpi_pool_tie(struct bpi_pool *pool,
 void bpi_pool_untie(struct bpi_pool *pool, struct bpi_pool_link *link);
 void bpi_pool_untie_waiter(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
 /* Into and out of its queue. */
-void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
+void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter);
 void bpi_pool_dequeue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us);
 /* The idle link is leased to the waiter, which is in no queue. */
 void bpi_pool_lease(struct bpi_pool *pool,
@@ -86,6 +100,8 @@ bp_usec bpi_pool_codel_interval_us(bp_usec target_us);
 
 /* grow.c */
 void bpi_pool_count_waited(struct bpi_pool *pool, bp_usec now_us);
+/* So many wait only because it isn't worth to open a link for them. */
+void bpi_pool_set_held_back(struct bpi_pool *pool, unsigned count, bp_usec now_us);
 bool bpi_pool_is_worth_opening(const struct bpi_pool *pool,
                                const struct bpi_pool_waiter *waiter,
                                bp_usec now_us);
@@ -95,6 +111,8 @@ void bpi_pool_opened_for(struct bpi_pool *pool,
 void bpi_pool_count_connect(struct bpi_pool *pool, bp_usec took_us);
 bool bpi_pool_has_place(const struct bpi_pool *pool, unsigned promised);
 bool bpi_pool_endpoint_is_open(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us);
+/* Whether a link could be opened to it if one of its links were closed. */
+bool bpi_pool_endpoint_is_only_full(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us);
 /* The endpoint that may be opened to and has the fewest links; BPI_POOL_ENDPOINTS_MAX: none. */
 unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool, uint32_t protocol_bit, bp_usec now_us);
 /* How long before its end a link gets a replacement. */

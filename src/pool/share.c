@@ -42,6 +42,8 @@ static void advance(struct bpi_pool_share *share, unsigned leased, bp_usec now_u
     if (now_us > share->changed_us) {
         share->busy_us += leased * span(now_us, share->changed_us);
         share->changed_us = now_us;
+    } else if (share->changed_us - now_us > BP_USEC_PER_SECOND) {
+        share->changed_us = now_us; /* the clock was set back */
     }
 }
 

@@ -2,8 +2,8 @@
  *
  * Stride scheduling (Waldspurger and Weihl 1995) over link time: each class has a pass, which grows by the time that
  * it holds links divided by its share, and the class with the smallest pass is served. A lease is charged in advance
- * by the class's mean hold, and the difference when it ends; what a class holds below its minimum is free of charge, so
- * that shares divide what the minima leave. A class that wakes can't hoard: its pass becomes at
+ * by the class's mean hold, and the difference when it ends. What a class holds below its minimum is free of charge, so
+ * that shares divide what the minima leave; so is what it got while no other class waited. A class that wakes can't hoard: its pass becomes at
  * least the virtual time (the pass of the class served last) less BPI_POOL_WAKE_US of link time, as in Seastar's
  * fair queue.
  *
