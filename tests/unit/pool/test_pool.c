@@ -1,159 +1,11 @@
-/* Shows each rule in pool.h's head by one small story on a virtual clock: events in, decisions out, and
- * bpi_pool_check() after every decision. Random stories are in test_pool_model.c.
+/* Shows the rules in pool.h's head by small stories on a virtual clock: which link fits, whose turn it is, caps,
+ * log-in checks, and that nobody starves. Events in, decisions out, and bpi_pool_check() after every one.
+ * Classes and shares: test_shares.c; refusals: test_admission.c; openings: test_growth.c; what becomes of a link:
+ * test_lifecycle.c; loops and threads: test_handover.c. Random stories are in test_pool_model.c.
  */
-#include "pool/pool.h"
+#include "story.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
-#include <utlist.h>
-
-#include <cmocka.h>
-
-#define PLACES_MAX  16
-#define WAITERS_MAX 512
-
-/* Two versions: NEW has LOGOFF and LOGON, OLD has not. */
-enum { OLD = 0x0404, NEW = 0x0506 };
-enum { OLD_BIT = 1, NEW_BIT = 2 };
-enum { ANN = 1, BOB = 2, CAT = 3 };
-
-static struct bpi_pool pool;
-static struct bpi_pool_limits limits;
-static struct bpi_pool_link places[PLACES_MAX];
-static struct bpi_pool_waiter waiters[WAITERS_MAX];
-static unsigned waiters_count;
-static bp_usec now_us;
-
-/* A pool of `count` places and one endpoint that is up; `limits` holds what the test has set. */
-static void start(unsigned count)
-{
-    memset(places, 0, sizeof(places));
-    memset(waiters, 0, sizeof(waiters));
-    waiters_count = 0;
-    now_us = 1000000;
-    limits.links_max = count;
-    bpi_pool_init(&pool, &limits, 1);
-    pool.endpoints[0].protocols = OLD_BIT | NEW_BIT;
-    bpi_pool_endpoint_up(&pool, 0);
-    for (unsigned i = 0; i < count; i++) {
-        bpi_pool_add_place(&pool, &places[i]);
-    }
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(&limits, 0, sizeof(limits));
-    return 0;
-}
-
-static struct bpi_pool_waiter *make(unsigned version, unsigned identity)
-{
-    assert_true(waiters_count < WAITERS_MAX);
-    struct bpi_pool_waiter *waiter = &waiters[waiters_count++];
-    waiter->key.protocol = version;
-    waiter->key.identity[0] = (uint8_t)identity;
-    waiter->protocol_bit = version == NEW ? NEW_BIT : OLD_BIT;
-    waiter->relogin = version == NEW;
-    waiter->class_ = BPI_CLASS_READ_WRITE;
-    waiter->user_key = identity;
-    return waiter;
-}
-
-static struct bpi_pool_waiter *queue(struct bpi_pool_waiter *waiter)
-{
-    bpi_pool_wait(&pool, waiter, now_us);
-    assert_true(bpi_pool_check(&pool));
-    return waiter;
-}
-
-static struct bpi_pool_waiter *arrive(unsigned version, unsigned identity)
-{
-    return queue(make(version, identity));
-}
-
-static struct bpi_pool_action decide_on(unsigned loop)
-{
-    struct bpi_pool_action action = bpi_pool_decide(&pool, loop, now_us);
-    assert_true(bpi_pool_check(&pool));
-    if (action.kind == BPI_POOL_NOTHING) {
-        bp_usec next_us = bpi_pool_next_us(&pool, now_us);
-        assert_true(next_us == 0 || next_us > now_us);
-    }
-    return action;
-}
-
-static struct bpi_pool_action decide(void)
-{
-    return decide_on(0);
-}
-
-static void expect_nothing(void)
-{
-    assert_int_equal(decide().kind, BPI_POOL_NOTHING);
-}
-
-static struct bpi_pool_link *expect_open(struct bpi_pool_waiter *waiter)
-{
-    struct bpi_pool_action action = decide();
-    assert_int_equal(action.kind, BPI_POOL_OPEN);
-    assert_ptr_equal(action.waiter, waiter);
-    assert_memory_equal(&action.link->key, &waiter->key, sizeof(waiter->key));
-    return action.link;
-}
-
-static struct bpi_pool_link *expect_grant(struct bpi_pool_waiter *waiter, bool login)
-{
-    struct bpi_pool_action action = decide();
-    assert_int_equal(action.kind, BPI_POOL_GRANT);
-    assert_ptr_equal(action.waiter, waiter);
-    assert_int_equal(action.login, login);
-    assert_int_equal(action.link->state, BPI_POOL_LEASED);
-    assert_int_equal(waiter->state, BPI_POOL_WAITER_GRANTED);
-    assert_memory_equal(&action.link->key, &waiter->key, sizeof(waiter->key));
-    return action.link;
-}
-
-static void expect_close(struct bpi_pool_link *link)
-{
-    struct bpi_pool_action action = decide();
-    assert_int_equal(action.kind, BPI_POOL_CLOSE);
-    assert_ptr_equal(action.link, link);
-    assert_int_equal(link->state, BPI_POOL_CLOSING);
-}
-
-static void opened(struct bpi_pool_link *link)
-{
-    bpi_pool_link_opened(&pool, link, now_us);
-    assert_true(bpi_pool_check(&pool));
-}
-
-static void released(struct bpi_pool_link *link)
-{
-    bpi_pool_link_released(&pool, link, now_us);
-    assert_true(bpi_pool_check(&pool));
-}
-
-static void closed(struct bpi_pool_link *link)
-{
-    bpi_pool_link_closed(&pool, link);
-    assert_true(bpi_pool_check(&pool));
-}
-
-/* A link that is leased to a waiter of its own. */
-static struct bpi_pool_link *leased(unsigned version, unsigned identity)
-{
-    struct bpi_pool_waiter *waiter = arrive(version, identity);
-    struct bpi_pool_link *link = expect_open(waiter);
-    expect_nothing();
-    opened(link);
-    assert_ptr_equal(expect_grant(waiter, false), link);
-    return link;
-}
 
 /* ---- fit ---- */
 
@@ -196,11 +48,7 @@ static void a_link_of_the_waiters_own_loop_is_preferred(void **state)
 static void the_endpoint_with_fewer_leases_is_preferred(void **state)
 {
     (void)state;
-    limits.links_max = 4;
-    start(4);
-    pool.endpoints_count = 2;
-    pool.endpoints[1].protocols = OLD_BIT | NEW_BIT;
-    bpi_pool_endpoint_up(&pool, 1);
+    start_on(4, 2);
     struct bpi_pool_link *links[4];
     for (unsigned i = 0; i < 4; i++) {
         links[i] = leased(NEW, ANN);
@@ -326,15 +174,13 @@ static void equal_waiters_are_served_in_the_order_of_arrival(void **state)
     (void)state;
     start(1);
     struct bpi_pool_link *link = leased(NEW, ANN);
-    static const enum bpi_class classes[] = {BPI_CLASS_ANALYTICS, BPI_CLASS_READ_ONLY,
-                                             BPI_CLASS_ANALYTICS, BPI_CLASS_HIGH_PRIORITY};
     struct bpi_pool_waiter *queued[4];
     for (unsigned i = 0; i < 4; i++) {
-        queued[i] = make(NEW, ANN);
-        queued[i]->class_ = classes[i];
-        queue(queued[i]);
+        queued[i] = arrive(NEW, ANN);
     }
-    assert_int_equal(bpi_pool_ahead_count(&pool, queued[2]), 1);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(bpi_pool_ahead_count(&pool, queued[i]), i);
+    }
     for (unsigned i = 0; i < 4; i++) {
         released(link);
         assert_ptr_equal(expect_grant(queued[i], false), link);
@@ -378,7 +224,18 @@ static void a_better_fit_outside_the_window_passes_nobody(void **state)
     struct bpi_pool_waiter *ann = arrive(NEW, ANN);
     released(link);
     expect_grant(first, true);
-    link->key.identity[0] = ANN; /* the next one is inside now */
+    assert_int_equal(ann->state, BPI_POOL_WAITER_QUEUED);
+}
+
+static void a_better_fit_at_the_end_of_the_window_is_found(void **state)
+{
+    (void)state;
+    start(1);
+    struct bpi_pool_link *link = leased(NEW, ANN);
+    for (int i = 1; i < BPI_POOL_FIT_WINDOW; i++) {
+        arrive(NEW, BOB);
+    }
+    struct bpi_pool_waiter *ann = arrive(NEW, ANN);
     released(link);
     expect_grant(ann, false);
 }
@@ -406,7 +263,7 @@ static void a_waiter_whose_link_is_being_opened_takes_another_after_five_ms(void
 static void a_capped_class_waits_and_holds_up_nobody(void **state)
 {
     (void)state;
-    limits.class_links_max[BPI_CLASS_ANALYTICS] = 1;
+    limits.classes[BPI_CLASS_ANALYTICS].max = 1;
     start(3);
     struct bpi_pool_waiter *slow[3];
     for (unsigned i = 0; i < 3; i++) {
@@ -415,13 +272,16 @@ static void a_capped_class_waits_and_holds_up_nobody(void **state)
         queue(slow[i]);
     }
     struct bpi_pool_waiter *quick = arrive(NEW, BOB);
-    struct bpi_pool_link *link = expect_open(slow[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(decide().kind, BPI_POOL_OPEN);
+    }
     /* For the other two nothing is opened: the cap would not let them have it. */
-    struct bpi_pool_link *other = expect_open(quick);
     expect_nothing();
+    struct bpi_pool_link *link = slow[0]->opening;
+    struct bpi_pool_link *other = quick->opening;
     opened(link);
-    opened(other);
     expect_grant(slow[0], false);
+    opened(other);
     expect_grant(quick, false);
     expect_nothing();
     released(other);
@@ -429,7 +289,7 @@ static void a_capped_class_waits_and_holds_up_nobody(void **state)
     released(link);
     assert_ptr_equal(expect_grant(slow[1], false), link);
     expect_nothing();
-    assert_int_equal(pool.class_leased[BPI_CLASS_ANALYTICS], 1);
+    assert_int_equal(pool.classes[BPI_CLASS_ANALYTICS].leased, 1);
 }
 
 static void a_capped_user_waits_and_holds_up_nobody(void **state)
@@ -457,6 +317,42 @@ static void a_capped_user_waits_and_holds_up_nobody(void **state)
     (void)first;
 }
 
+/* Those for whose only link a slow connect is under way: they wait, and nobody behind them. */
+static void those_whose_cap_is_claimed_hold_up_nobody(void **state)
+{
+    (void)state;
+    limits.classes[BPI_CLASS_READ_ONLY].max = 1;
+    start(8);
+    fill(1);
+    struct bpi_pool_waiter *bob = make(OLD, BOB);
+    for (int i = 0; i < 2 * BPI_POOL_FIT_WINDOW; i++) {
+        struct bpi_pool_waiter *waiter = make(OLD, BOB);
+        waiter->class_ = BPI_CLASS_READ_ONLY;
+        queue(waiter);
+    }
+    assert_int_equal(decide_until(now_us + PATIENCE_US).kind, BPI_POOL_OPEN);
+    assert_int_equal(decide_until(now_us + PATIENCE_US).kind, BPI_POOL_NOTHING);
+    struct bpi_pool_waiter *ann = arrive(NEW, ANN);
+    expect_grant(ann, false); /* the idle link is hers */
+    opened(expect_open(queue(bob)));
+}
+
+static void those_of_a_user_whose_cap_is_claimed_hold_up_nobody(void **state)
+{
+    (void)state;
+    limits.user_links_max = 1;
+    start(8);
+    struct bpi_pool_link *link = leased(OLD, ANN);
+    for (int i = 0; i < 2 * BPI_POOL_FIT_WINDOW; i++) {
+        arrive(OLD, BOB);
+    }
+    assert_int_equal(decide_until(now_us + PATIENCE_US).kind, BPI_POOL_OPEN);
+    struct bpi_pool_waiter *ann = arrive(OLD, ANN);
+    assert_int_equal(decide_until(now_us + PATIENCE_US).kind, BPI_POOL_NOTHING);
+    released(link);
+    expect_grant(ann, false);
+}
+
 static void a_capped_database_waits_and_holds_up_nobody(void **state)
 {
     (void)state;
@@ -480,7 +376,7 @@ static void a_capped_database_waits_and_holds_up_nobody(void **state)
 static void a_cap_bounds_evictions_too(void **state)
 {
     (void)state;
-    limits.class_links_max[BPI_CLASS_ANALYTICS] = 1;
+    limits.classes[BPI_CLASS_ANALYTICS].max = 1;
     start(3);
     struct bpi_pool_link *links[3];
     for (unsigned i = 0; i < 3; i++) {
@@ -506,24 +402,17 @@ static void a_cap_bounds_evictions_too(void **state)
 static void a_cap_that_is_raised_lets_its_waiters_go(void **state)
 {
     (void)state;
-    limits.class_links_max[BPI_CLASS_READ_WRITE] = 1;
+    limits.classes[BPI_CLASS_READ_WRITE].max = 1;
     start(2);
     leased(NEW, ANN);
     struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
     expect_nothing();
-    pool.limits.class_links_max[BPI_CLASS_READ_WRITE] = 2;
+    limits.classes[BPI_CLASS_READ_WRITE].max = 2;
+    bpi_pool_set_limits(&pool, &limits);
     expect_open(waiter);
 }
 
 /* ---- checks ---- */
-
-static struct bpi_pool_waiter *arrive_check(unsigned version, unsigned identity)
-{
-    struct bpi_pool_waiter *check = make(version, identity);
-    check->is_check = true;
-    check->class_ = BPI_CLASS_HIGH_PRIORITY;
-    return queue(check);
-}
 
 static void a_check_goes_first_and_gets_a_link_of_its_own(void **state)
 {
@@ -535,7 +424,7 @@ static void a_check_goes_first_and_gets_a_link_of_its_own(void **state)
     released(link);
     struct bpi_pool_link *own = expect_open(check); /* though an idle link fits */
     assert_int_equal(check->state, BPI_POOL_WAITER_GRANTED);
-    assert_false(bpi_pool_cancel(&pool, check));
+    assert_false(cancel(check));
     expect_grant(waiter, false);
     expect_nothing();
     memset(check, 0, sizeof(*check)); /* the pool knows nothing of it any more */
@@ -570,8 +459,8 @@ static void a_failed_check_may_come_again_in_its_turn(void **state)
     struct bpi_pool_waiter *first = arrive_check(NEW, ANN);
     struct bpi_pool_waiter *second = arrive_check(NEW, BOB);
     struct bpi_pool_link *link = expect_open(first);
-    bpi_pool_wait_again(&pool, first); /* before its link is closed */
-    assert_true(bpi_pool_check(&pool));
+    bpi_pool_wait_again(&pool, first, now_us); /* before its link is closed */
+    check_pool();
     closed(link);
     link = expect_open(first);
     closed(link);
@@ -592,7 +481,7 @@ static void checks_do_not_starve_waiters(void **state)
         assert_int_not_equal(action.kind, BPI_POOL_NOTHING);
         if (action.kind == BPI_POOL_OPEN && action.waiter->is_check) {
             assert_true(++checks <= 1);
-            bpi_pool_link_closed(&pool, action.link); /* a wrong password */
+            bpi_pool_link_closed(&pool, action.link, now_us); /* a wrong password */
         } else if (action.kind == BPI_POOL_OPEN) {
             opened(action.link);
         } else if (action.kind == BPI_POOL_CLOSE) {
@@ -724,390 +613,6 @@ static void a_version_that_nobody_speaks_now_holds_up_nobody(void **state)
     expect_grant(bob, false);
 }
 
-/* ---- openings, closings, endpoints ---- */
-
-static void a_failed_opening_is_tried_again_for_the_same_waiter(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_waiter *first = arrive(NEW, ANN);
-    struct bpi_pool_waiter *second = arrive(NEW, ANN);
-    struct bpi_pool_link *link = expect_open(first);
-    expect_nothing();
-    closed(link);
-    link = expect_open(first);
-    bpi_pool_link_closing(&pool, link); /* given up, and still connected */
-    expect_nothing();
-    closed(link);
-    opened(expect_open(first));
-    expect_grant(first, false);
-    (void)second;
-}
-
-static void an_endpoint_that_is_down_gets_no_openings(void **state)
-{
-    (void)state;
-    start(2);
-    bpi_pool_endpoint_down(&pool, 0, 0);
-    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
-    arrive_check(NEW, ANN);
-    expect_nothing();
-    assert_int_equal(bpi_pool_next_us(&pool, now_us), 0);
-    bpi_pool_endpoint_up(&pool, 0);
-    assert_int_equal(decide().kind, BPI_POOL_OPEN);
-    expect_open(waiter);
-}
-
-static void an_endpoint_in_backoff_is_opened_to_when_its_time_comes(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
-    pool.endpoints[0].open_after_us = now_us + 100000;
-    expect_nothing();
-    assert_int_equal(bpi_pool_next_us(&pool, now_us), now_us + 100000);
-    now_us += 100000;
-    expect_open(waiter);
-}
-
-static void a_waiter_in_backoff_at_the_limit_is_woken_to_evict(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_link *link = leased(NEW, ANN);
-    released(link);
-    arrive(OLD, ANN);
-    pool.endpoints[0].open_after_us = now_us + 100000;
-    expect_nothing();
-    now_us += BPI_POOL_FIT_WAIT_US;
-    expect_nothing();
-    assert_int_equal(bpi_pool_next_us(&pool, now_us), pool.endpoints[0].open_after_us);
-    now_us = pool.endpoints[0].open_after_us;
-    expect_close(link);
-}
-
-static void only_endpoints_that_speak_the_version_are_opened_to(void **state)
-{
-    (void)state;
-    start(4);
-    pool.endpoints_count = 2;
-    pool.endpoints[0].protocols = NEW_BIT;
-    pool.endpoints[1].protocols = OLD_BIT;
-    bpi_pool_endpoint_up(&pool, 1);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(expect_open(arrive(OLD, ANN))->endpoint, 1);
-    }
-    assert_int_equal(expect_open(arrive(NEW, ANN))->endpoint, 0);
-}
-
-static void doomed_links_are_closed_when_they_are_idle(void **state)
-{
-    (void)state;
-    start(4);
-    struct bpi_pool_link *idle = leased(NEW, ANN);
-    struct bpi_pool_link *busy = leased(NEW, ANN);
-    struct bpi_pool_link *other = leased(NEW, BOB);
-    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
-    struct bpi_pool_link *opening = expect_open(waiter);
-    released(idle);
-    released(other);
-    bpi_pool_forget_identity(&pool, &idle->key);
-    expect_close(idle);
-    expect_nothing(); /* its waiter is patient, though the other link could swap its log-in */
-    opened(opening);
-    expect_close(opening);
-    closed(opening);
-    opening = expect_open(waiter);
-    released(busy);
-    expect_close(busy);
-    bpi_pool_doom_all(&pool);
-    expect_close(other);
-    opened(opening);
-    expect_close(opening);
-    for (unsigned i = 0; i < 4; i++) {
-        if (places[i].state == BPI_POOL_CLOSING) {
-            closed(&places[i]);
-        }
-    }
-    opened(expect_open(waiter)); /* a place is as good as new */
-    expect_grant(waiter, false);
-}
-
-static void a_lowered_limit_shrinks_the_pool_under_load(void **state)
-{
-    (void)state;
-    start(4);
-    struct bpi_pool_link *links[4];
-    for (unsigned i = 0; i < 4; i++) {
-        links[i] = leased(NEW, ANN);
-    }
-    struct bpi_pool_waiter *first = arrive(NEW, ANN);
-    struct bpi_pool_waiter *second = arrive(NEW, ANN);
-    pool.limits.links_max = 2;
-    expect_nothing();
-    released(links[0]);
-    expect_close(links[0]);
-    released(links[1]);
-    expect_close(links[1]);
-    released(links[2]);
-    /* Two are on their way out, which is enough though they still count. */
-    expect_grant(first, false);
-    expect_nothing();
-    closed(links[0]);
-    closed(links[1]);
-    expect_nothing();
-    released(links[3]);
-    expect_grant(second, false);
-    assert_int_equal(bpi_pool_open_count(&pool), 2);
-}
-
-static void an_idle_link_is_closed_after_its_time(void **state)
-{
-    (void)state;
-    limits.idle_timeout_us = 1000000;
-    start(2);
-    struct bpi_pool_link *first = leased(NEW, ANN);
-    struct bpi_pool_link *second = leased(NEW, ANN);
-    released(first);
-    now_us += 1000;
-    released(second);
-    expect_nothing();
-    assert_int_equal(bpi_pool_next_us(&pool, now_us), first->idle_us + 1000000);
-    now_us = first->idle_us + 1000000;
-    expect_close(first);
-    expect_nothing();
-    now_us = bpi_pool_next_us(&pool, now_us);
-    expect_close(second);
-    assert_int_equal(bpi_pool_next_us(&pool, now_us), 0);
-}
-
-static void a_link_is_closed_at_its_first_idle_moment_after_its_life(void **state)
-{
-    (void)state;
-    limits.lifetime_us = 1000000;
-    start(2);
-    struct bpi_pool_link *busy = leased(NEW, ANN);
-    struct bpi_pool_link *idle = leased(NEW, ANN);
-    released(idle);
-    expect_nothing();
-    now_us = bpi_pool_next_us(&pool, now_us);
-    assert_int_equal(now_us, idle->opened_us + 1000000);
-    expect_close(idle);
-    expect_nothing();
-    arrive(NEW, BOB);
-    released(busy);
-    expect_close(busy);
-}
-
-static void times_of_a_loop_whose_clock_is_ahead_count_as_now(void **state)
-{
-    (void)state;
-    limits.idle_timeout_us = 1000000;
-    limits.lifetime_us = 1000000;
-    limits.auth_ttl_us = 1000000;
-    start(1);
-    now_us += 1000;
-    struct bpi_pool_link *link = leased(NEW, ANN);
-    released(link);
-    now_us -= 1000;
-    expect_nothing();
-    expect_grant(arrive(NEW, ANN), false);
-    released(link);
-    expect_nothing();
-    assert_int_equal(link->state, BPI_POOL_IDLE);
-}
-
-/* ---- loops ---- */
-
-static void another_loop_is_kicked_once_to_open_its_link(void **state)
-{
-    (void)state;
-    start(3);
-    struct bpi_pool_waiter *far[2];
-    for (unsigned i = 0; i < 2; i++) {
-        far[i] = make(NEW, ANN);
-        far[i]->loop = 1;
-        queue(far[i]);
-    }
-    struct bpi_pool_action action = decide_on(0);
-    assert_int_equal(action.kind, BPI_POOL_KICK);
-    assert_int_equal(action.loop, 1);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_NOTHING);
-    for (unsigned i = 0; i < 2; i++) {
-        action = decide_on(1);
-        assert_int_equal(action.kind, BPI_POOL_OPEN);
-        assert_ptr_equal(action.waiter, far[i]);
-        assert_int_equal(action.link->loop, 1);
-    }
-    assert_int_equal(decide_on(1).kind, BPI_POOL_NOTHING);
-}
-
-static void a_kick_that_came_too_late_is_sent_again(void **state)
-{
-    (void)state;
-    start(2);
-    struct bpi_pool_link *busy = leased(NEW, ANN);
-    struct bpi_pool_waiter *far = make(OLD, BOB);
-    far->loop = 1;
-    queue(far);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_KICK);
-    pool.limits.links_max = 1; /* the place goes before the kick arrives */
-    assert_int_equal(decide_on(1).kind, BPI_POOL_NOTHING);
-    bpi_pool_link_closing(&pool, busy);
-    closed(busy);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_KICK);
-    assert_int_equal(decide_on(1).kind, BPI_POOL_OPEN);
-}
-
-static void a_place_is_kept_for_an_older_waiter_of_a_kicked_loop(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_waiter *far = make(OLD, BOB);
-    far->loop = 1;
-    queue(far);
-    struct bpi_pool_waiter *near = arrive(NEW, ANN);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_KICK);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_NOTHING);
-    assert_null(near->opening);
-    struct bpi_pool_action action = decide_on(1);
-    assert_ptr_equal(action.waiter, far);
-    assert_int_equal(decide_on(1).kind, BPI_POOL_NOTHING);
-}
-
-static void a_cancelled_waiter_of_a_kicked_loop_frees_its_place(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_waiter *far = make(OLD, BOB);
-    far->loop = 1;
-    queue(far);
-    struct bpi_pool_waiter *near = arrive(NEW, ANN);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_KICK);
-    assert_int_equal(decide_on(0).kind, BPI_POOL_NOTHING);
-    assert_true(bpi_pool_cancel(&pool, far));
-    /* Cancelled on its own loop, which asks and finds the place free for this one. */
-    struct bpi_pool_action action = decide_on(1);
-    assert_int_equal(action.kind, BPI_POOL_KICK);
-    assert_int_equal(action.loop, 0);
-    expect_open(near);
-}
-
-static void a_grant_goes_to_a_waiter_of_any_loop(void **state)
-{
-    (void)state;
-    start(1);
-    struct bpi_pool_link *link = leased(NEW, ANN);
-    struct bpi_pool_waiter *far = make(NEW, ANN);
-    far->loop = 5;
-    queue(far);
-    released(link);
-    assert_ptr_equal(expect_grant(far, false), link);
-}
-
-/* ---- cancelling and coming again ---- */
-
-static void a_waiter_can_be_cancelled_in_every_state(void **state)
-{
-    (void)state;
-    start(2);
-    struct bpi_pool_waiter *waiter = make(NEW, ANN);
-    assert_true(bpi_pool_cancel(&pool, waiter)); /* never queued */
-    queue(waiter);
-    assert_true(bpi_pool_cancel(&pool, waiter)); /* queued */
-    assert_int_equal(waiter->state, BPI_POOL_WAITER_NONE);
-    expect_nothing();
-
-    queue(waiter);
-    struct bpi_pool_link *link = expect_open(waiter);
-    assert_true(bpi_pool_cancel(&pool, waiter)); /* a link is opened for it */
-    memset(waiter, 0xff, sizeof(*waiter));
-    assert_true(bpi_pool_check(&pool));
-    opened(link);
-    expect_nothing();
-    assert_int_equal(link->state, BPI_POOL_IDLE);
-
-    struct bpi_pool_link *other = leased(NEW, BOB);
-    released(other);
-    waiter = arrive(OLD, ANN);
-    expect_close(link);
-    assert_true(bpi_pool_cancel(&pool, waiter)); /* a link is closed for it */
-    memset(waiter, 0xff, sizeof(*waiter));
-    closed(link);
-    expect_nothing();
-
-    waiter = arrive(NEW, BOB);
-    expect_grant(waiter, false);
-    assert_false(bpi_pool_cancel(&pool, waiter)); /* granted */
-
-    struct bpi_pool_waiter *check = arrive_check(NEW, CAT);
-    assert_true(bpi_pool_cancel(&pool, check));
-    expect_nothing();
-}
-
-static void a_granted_waiter_whose_link_is_dead_keeps_its_turn(void **state)
-{
-    (void)state;
-    start(2);
-    struct bpi_pool_link *link = leased(NEW, ANN);
-    struct bpi_pool_link *other = leased(NEW, ANN);
-    struct bpi_pool_waiter *queued[3];
-    for (unsigned i = 0; i < 3; i++) {
-        queued[i] = arrive(NEW, ANN);
-        now_us += 10;
-    }
-    released(link);
-    released(other);
-    expect_grant(queued[0], false);
-    expect_grant(queued[1], false);
-    uint64_t arrived_us = queued[0]->arrived_us;
-    bpi_pool_wait_again(&pool, queued[1]);
-    bpi_pool_wait_again(&pool, queued[0]);
-    assert_int_equal(queued[0]->arrived_us, arrived_us);
-    assert_true(bpi_pool_check(&pool));
-    bpi_pool_link_closing(&pool, link);
-    bpi_pool_link_closing(&pool, other);
-    bpi_pool_link_closing(&pool, other); /* twice does no harm */
-    closed(link);
-    closed(other);
-    link = expect_open(queued[0]);
-    other = expect_open(queued[1]);
-    opened(other);
-    expect_grant(queued[0], false);
-    opened(link);
-    expect_grant(queued[1], false);
-    expect_nothing();
-}
-
-static void waiters_of_a_refused_login_are_taken_out(void **state)
-{
-    (void)state;
-    start(1);
-    leased(NEW, BOB);
-    struct bpi_pool_waiter *ann = arrive(NEW, ANN);
-    struct bpi_pool_waiter *bob = arrive(NEW, BOB);
-    struct bpi_pool_waiter *old = arrive(OLD, ANN);
-    assert_ptr_equal(bpi_pool_take_waiter(&pool, &ann->key), ann);
-    assert_ptr_equal(bpi_pool_take_waiter(&pool, &ann->key), old);
-    assert_null(bpi_pool_take_waiter(&pool, &ann->key));
-    assert_true(bpi_pool_check(&pool));
-    assert_int_equal(bob->state, BPI_POOL_WAITER_QUEUED);
-}
-
-static void a_place_that_is_added_is_used(void **state)
-{
-    (void)state;
-    static struct bpi_pool_link more;
-    start(1);
-    leased(NEW, ANN);
-    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
-    pool.limits.links_max = 2;
-    expect_nothing();
-    memset(&more, 0, sizeof(more));
-    bpi_pool_add_place(&pool, &more);
-    assert_ptr_equal(expect_open(waiter), &more);
-}
-
 /* ---- cost ---- */
 
 #define CROWD 10000
@@ -1118,11 +623,11 @@ static double cycle_us(unsigned cycles)
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < cycles; i++) {
-        struct bpi_pool_link *link = pool.lists[BPI_POOL_LEASED];
-        bpi_pool_link_released(&pool, link, ++now_us);
+        struct bpi_pool_link *link = pool.classes[BPI_CLASS_READ_WRITE].leases;
+        bpi_pool_link_released(&pool, link, false, ++now_us);
         struct bpi_pool_action action = bpi_pool_decide(&pool, 0, now_us);
         if (action.kind == BPI_POOL_GRANT) {
-            bpi_pool_wait(&pool, action.waiter, now_us);
+            (void)bpi_pool_wait(&pool, action.waiter, now_us);
         }
         while (action.kind != BPI_POOL_NOTHING) {
             action = bpi_pool_decide(&pool, 0, now_us);
@@ -1158,14 +663,15 @@ static void ten_thousand_waiters_cost_little(void **state)
             crowd[i].protocol_bit = model->protocol_bit;
             crowd[i].relogin = model->relogin;
             crowd[i].user_key = model->user_key;
-            bpi_pool_wait(&pool, &crowd[i], now_us);
+            crowd[i].class_ = BPI_CLASS_READ_WRITE;
+            (void)bpi_pool_wait(&pool, &crowd[i], now_us);
         }
         double us = cycle_us(capped == 2 ? 500 : 20000);
         static const char *const names[] = {"no cap", "a user's cap, no link idle",
                                             "a user's cap, one link idle"};
         print_message("10,000 waiters, %s: %.2f us a cycle\n", names[capped], us);
         assert_true(us < (capped == 2 ? 20000 : 100));
-        assert_true(bpi_pool_check(&pool));
+        check_pool();
     }
 }
 
@@ -1187,9 +693,12 @@ int main(void)
         STORY(equal_waiters_are_served_in_the_order_of_arrival),
         STORY(a_better_fit_passes_an_older_waiter_only_for_five_ms),
         STORY(a_better_fit_outside_the_window_passes_nobody),
+        STORY(a_better_fit_at_the_end_of_the_window_is_found),
         STORY(a_waiter_whose_link_is_being_opened_takes_another_after_five_ms),
         STORY(a_capped_class_waits_and_holds_up_nobody),
         STORY(a_capped_user_waits_and_holds_up_nobody),
+        STORY(those_whose_cap_is_claimed_hold_up_nobody),
+        STORY(those_of_a_user_whose_cap_is_claimed_hold_up_nobody),
         STORY(a_capped_database_waits_and_holds_up_nobody),
         STORY(a_cap_bounds_evictions_too),
         STORY(a_cap_that_is_raised_lets_its_waiters_go),
@@ -1201,25 +710,6 @@ int main(void)
         STORY(a_check_that_can_not_be_opened_holds_up_nobody),
         STORY(no_version_and_no_identity_starves),
         STORY(a_version_that_nobody_speaks_now_holds_up_nobody),
-        STORY(a_failed_opening_is_tried_again_for_the_same_waiter),
-        STORY(an_endpoint_that_is_down_gets_no_openings),
-        STORY(an_endpoint_in_backoff_is_opened_to_when_its_time_comes),
-        STORY(a_waiter_in_backoff_at_the_limit_is_woken_to_evict),
-        STORY(only_endpoints_that_speak_the_version_are_opened_to),
-        STORY(doomed_links_are_closed_when_they_are_idle),
-        STORY(a_lowered_limit_shrinks_the_pool_under_load),
-        STORY(an_idle_link_is_closed_after_its_time),
-        STORY(a_link_is_closed_at_its_first_idle_moment_after_its_life),
-        STORY(times_of_a_loop_whose_clock_is_ahead_count_as_now),
-        STORY(another_loop_is_kicked_once_to_open_its_link),
-        STORY(a_kick_that_came_too_late_is_sent_again),
-        STORY(a_place_is_kept_for_an_older_waiter_of_a_kicked_loop),
-        STORY(a_cancelled_waiter_of_a_kicked_loop_frees_its_place),
-        STORY(a_grant_goes_to_a_waiter_of_any_loop),
-        STORY(a_waiter_can_be_cancelled_in_every_state),
-        STORY(a_granted_waiter_whose_link_is_dead_keeps_its_turn),
-        STORY(waiters_of_a_refused_login_are_taken_out),
-        STORY(a_place_that_is_added_is_used),
         STORY(ten_thousand_waiters_cost_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
