@@ -559,6 +559,8 @@ void bpi_pool_link_released(struct bpi_pool *pool,
     link->errors = failed ? link->errors + 1 : 0;
     if (pool->limits.errors_max != 0 && link->errors >= pool->limits.errors_max) {
         link->doomed = true;
+        pool->ending_count -= link->ending;
+        link->ending = false;
     }
     link->heard_us = now_us;
     link_idle(pool, link, now_us);
@@ -619,6 +621,8 @@ static void doom_list(struct bpi_pool *pool,
         if (same && !link->doomed) {
             link->doomed = true;
             pool->doomed_idle_count += link->state == BPI_POOL_IDLE;
+            pool->ending_count -= link->ending; /* nothing takes its place */
+            link->ending = false;
         }
     }
 }
