@@ -28,20 +28,27 @@ static void count_minima(struct bpi_pool *pool, enum bpi_class class_, int chang
     }
 }
 
-static void accounts_change(struct bpi_pool *pool, struct bpi_pool_link *link, bool is_more)
+static void account_change(struct bpi_pool_accounts *accounts, uint64_t key, bool is_more)
 {
-    void (*change)(struct bpi_pool_accounts *, uint64_t, enum bpi_pool_account_kind) =
-        is_more ? bpi_pool_accounts_add : bpi_pool_accounts_remove;
+    if (is_more) {
+        bpi_pool_accounts_add(accounts, key, BPI_POOL_HELD);
+    } else {
+        bpi_pool_accounts_remove(accounts, key, BPI_POOL_HELD);
+    }
+}
+
+static void accounts_change(struct bpi_pool *pool, const struct bpi_pool_link *link, bool is_more)
+{
     if (link->user_key != 0) {
-        change(&pool->users, link->user_key, BPI_POOL_HELD);
+        account_change(&pool->users, link->user_key, is_more);
     }
     if (link->database_key != 0) {
-        change(&pool->databases, link->database_key, BPI_POOL_HELD);
+        account_change(&pool->databases, link->database_key, is_more);
     }
     if (link->tenant_key != 0) {
         uint64_t key = bpi_pool_tenant_account(link->tenant_key, link->class_);
-        change(&pool->tenants, key, BPI_POOL_HELD);
         struct bpi_pool_queue *queue = &pool->classes[link->class_].queue;
+        account_change(&pool->tenants, key, is_more);
         if (queue->count > 0) {
             const struct bpi_pool_account *account = bpi_pool_accounts_get(&pool->tenants, key);
             bpi_pool_queue_held(queue, link->tenant_key,
@@ -91,7 +98,9 @@ static void lease_begins(struct bpi_pool *pool, struct bpi_pool_link *link)
     class_->granted_total++;
     endpoint->leased_count++;
     endpoint->granted_total++;
-    accounts_change(pool, link, true);
+    if ((link->user_key | link->database_key | link->tenant_key) != 0) {
+        accounts_change(pool, link, true);
+    }
 }
 
 static void lease_ends(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
@@ -114,7 +123,9 @@ static void lease_ends(struct bpi_pool *pool, struct bpi_pool_link *link, bp_use
     }
     count_minima(pool, link->class_, -1);
     pool->endpoints[link->endpoint].leased_count--;
-    accounts_change(pool, link, false);
+    if ((link->user_key | link->database_key | link->tenant_key) != 0) {
+        accounts_change(pool, link, false);
+    }
 }
 
 static void leave_state(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
@@ -517,10 +528,9 @@ static void link_idle(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec
     if (link->state != BPI_POOL_CHECKING) {
         link->idle_us = now_us;
     }
-    bool ends = until_us != 0 && !link->doomed && !link->replaced &&
-                now_us + bpi_pool_replace_ahead_us(pool) >= until_us;
     bpi_pool_link_set_state(pool, link, BPI_POOL_IDLE, now_us);
-    if (ends && !link->ending) {
+    if (until_us != 0 && !link->doomed && !link->replaced && !link->ending &&
+        now_us + bpi_pool_replace_ahead_us(pool) >= until_us) {
         /* Until it has a replacement, or is closed: another lease may begin before anybody asks. */
         link->ending = true;
         pool->ending_count++;
