@@ -5,7 +5,8 @@
  *   - if the waiters of its identity, served by the live links of it (those that are being opened too), would be
  *     served later than a new link would be there: waiting x hold > live x connect;
  *   - if waiting goes on: once GROW_WAITED times as long as a connect was lost by such waiters lately (as in the
- *     ski-rental problem, what was paid for not opening is compared with the price of opening).
+ *     ski-rental problem, what was paid for not opening is compared with the price of opening), or once the waiter
+ *     itself has waited for so long.
  * A burst of 50 that five links serve in 20 ms opens none where connecting takes 150 ms; one that holds its links
  * for 200 ms opens 45 at once where connecting takes 20.
  */
@@ -17,6 +18,8 @@
 #define GROW_WAITED 4
 /* What was waited counts for about this long. */
 #define WAITED_FADE_US BP_USEC_PER_SECOND
+/* A connect that took longer counts as this: a clock that jumped meanwhile must not keep all others from being opened. */
+#define CONNECT_US_MAX BP_USEC_PER_SECOND
 /* A link in use gets its replacement this long before its end, or two connects before. */
 #define REPLACE_AHEAD_US BP_USEC_PER_SECOND
 
@@ -63,8 +66,9 @@ bool bpi_pool_is_worth_opening(const struct bpi_pool *pool,
                                const struct bpi_pool_waiter *waiter,
                                bp_usec now_us)
 {
-    return is_short_of_links(pool, waiter, now_us) ||
-           waited_us(pool, now_us) >= GROW_WAITED * pool->connect_us;
+    bp_usec price_us = GROW_WAITED * pool->connect_us;
+    return is_short_of_links(pool, waiter, now_us) || waited_us(pool, now_us) >= price_us ||
+           bpi_pool_elapsed(now_us, waiter->arrived_us) >= price_us;
 }
 
 void bpi_pool_opened_for(struct bpi_pool *pool,
@@ -80,6 +84,7 @@ void bpi_pool_opened_for(struct bpi_pool *pool,
 
 void bpi_pool_count_connect(struct bpi_pool *pool, bp_usec took_us)
 {
+    took_us = took_us < CONNECT_US_MAX ? took_us : CONNECT_US_MAX;
     if (pool->connect_us == 0) {
         pool->connect_us = took_us;
     } else {

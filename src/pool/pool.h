@@ -75,7 +75,7 @@
 #define BPI_POOL_ENDPOINTS_MAX  64
 #define BPI_POOL_LOOPS_MAX      64 /* bits of kicked_loops */
 #define BPI_POOL_IDENTITY_BYTES 16
-/* Identities are counted by a hash of their digest (grow.c): two that share a bucket only delay an opening. */
+/* Keys are counted by a hash (grow.c): two that share a bucket only delay an opening. */
 #define BPI_POOL_IDENTITY_BUCKETS 256
 
 struct bpi_pool_key {

@@ -25,7 +25,8 @@ static inline bool bpi_pool_key_equal(const struct bpi_pool_key *a, const struct
 
 static inline unsigned bpi_pool_identity_bucket(const struct bpi_pool_key *key)
 {
-    return key->identity[0]; /* of a digest: any byte is as good */
+    /* A byte of a digest is as good as any; a link can't change its protocol. */
+    return key->identity[0] ^ ((key->protocol * UINT32_C(0x9e3779b1)) >> 24);
 }
 
 static inline uint64_t bpi_pool_tenant_account(uint64_t tenant_key, enum bpi_class class_)
