@@ -35,7 +35,8 @@ struct person {
     enum person_state state;
     unsigned order; /* of arrival */
     bp_usec since_us;
-    bp_usec ends_us; /* when it has to be answered; NEVER */
+    bp_usec ends_us;   /* when it has to be answered; NEVER */
+    bp_usec queued_us; /* since when it is in the queue, or back in it */
     bp_usec order_us;
     bp_usec back_us; /* when it comes again */
     bp_usec come_us; /* called: when it asks */
@@ -453,7 +454,8 @@ static void compare(void)
         waiting += is_queued(person);
         EXPECT(is_queued(person) == (person->waiter.state == BPI_POOL_WAITER_QUEUED));
         EXPECT(!is_queued(person) || person->ends_us == NEVER ||
-               world.now_us <= person->ends_us + LATE_US_MAX);
+               world.now_us <= person->ends_us + LATE_US_MAX ||
+               world.now_us <= person->queued_us + LATE_US_MAX);
     }
     EXPECT(waiting == world.pool.waiters_count);
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
@@ -493,6 +495,7 @@ static void person_leaves(unsigned index)
 static void person_waits(struct person *person)
 {
     person->state = WAITING;
+    person->queued_us = world.now_us;
     person->come_us = NEVER;
     ask(person->waiter.loop);
 }
@@ -712,7 +715,7 @@ static void check_fails(struct place *place)
         if (!before) {
             place_closes(place);
         }
-        bpi_pool_wait_again(&world.pool, &person->waiter, world.now_us);
+        bpi_pool_wait_again(&world.pool, &person->waiter);
         person_waits(person);
         if (before) {
             place_closes(place);
@@ -788,7 +791,7 @@ static void lease_ends(struct place *place)
     }
     if (one_in(2)) {
         trace("place %ld was dead for person %u", (long)(place - world.places), index);
-        bpi_pool_wait_again(&world.pool, &person->waiter, world.now_us);
+        bpi_pool_wait_again(&world.pool, &person->waiter);
         person_waits(person);
     } else {
         person_leaves(index);

@@ -60,7 +60,7 @@ static void who_comes_back_is_never_refused_for_a_full_queue(void **state)
     struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
     struct bpi_pool_link *link = serve(waiter);
     arrive(NEW, ANN);
-    bpi_pool_wait_again(&pool, waiter, now_us);
+    bpi_pool_wait_again(&pool, waiter);
     closing(link);
     assert_int_equal(waiter->state, BPI_POOL_WAITER_QUEUED);
     closed(link);

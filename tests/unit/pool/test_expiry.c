@@ -247,7 +247,7 @@ static void who_comes_back_keeps_its_time(void **state)
     struct bpi_pool_waiter *waiter = queue(make_until(BPI_CLASS_READ_WRITE, end_us, 0));
     struct bpi_pool_link *link = serve(waiter);
     now_us = end_us - 1000;
-    bpi_pool_wait_again(&pool, waiter, now_us);
+    bpi_pool_wait_again(&pool, waiter);
     check_pool();
     closing(link);
     expect_nothing();
@@ -264,7 +264,7 @@ static void who_comes_back_too_late_is_refused_at_once(void **state)
     struct bpi_pool_waiter *waiter = queue(make_until(BPI_CLASS_READ_WRITE, end_us, 0));
     struct bpi_pool_link *link = serve(waiter);
     now_us = end_us + 1000;
-    bpi_pool_wait_again(&pool, waiter, now_us);
+    bpi_pool_wait_again(&pool, waiter);
     closing(link);
     expect_refuse(waiter, BPI_POOL_EXPIRED);
 }

@@ -208,6 +208,39 @@ static void one_who_waits_alone_gets_a_link_of_its_own_in_the_end(void **state)
                   (double)(now_us - begin_us) / 1000);
 }
 
+/* However long connects take, waiting is the dearer thing in the end. */
+static void a_slow_connect_is_paid_for_in_the_end(void **state)
+{
+    (void)state;
+    static const bp_usec connects[] = {50 * MS, 300 * MS, 1000 * MS, 5000 * MS};
+    for (unsigned i = 0; i < 4; i++) {
+        struct crowd crowd = {.connect_us = connects[i], .hold_us = MS};
+        crowd_start(&crowd, 4, 1, 200);
+        leased(NEW, ANN); /* and doesn't come back */
+        struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
+        bp_usec begin_us = now_us;
+        struct bpi_pool_action action = decide_until(now_us + 20 * connects[i]);
+        assert_int_equal(action.kind, BPI_POOL_OPEN);
+        assert_ptr_equal(action.waiter, waiter);
+        print_message("connect %.0f ms: opened after %.1f ms\n", (double)connects[i] / 1000,
+                      (double)(now_us - begin_us) / 1000);
+    }
+}
+
+/* A link that can never be the waiter's is no reason to wait for it. */
+static void a_link_of_another_version_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct crowd crowd = {.connect_us = 500 * MS, .hold_us = MS};
+    crowd_start(&crowd, 4, 1, 100);
+    bp_usec begin_us = now_us;
+    struct bpi_pool_waiter *waiter = arrive(OLD, ANN);
+    struct bpi_pool_action action = decide_until(now_us + 10 * BP_USEC_PER_SECOND);
+    assert_int_equal(action.kind, BPI_POOL_OPEN);
+    assert_ptr_equal(action.waiter, waiter);
+    assert_true(now_us - begin_us <= 4 * crowd.connect_us);
+}
+
 static void an_opening_in_progress_counts_for_those_who_wait(void **state)
 {
     (void)state;
@@ -454,6 +487,8 @@ int main(void)
         STORY(long_holds_open_as_many_as_come),
         STORY(growth_within_a_bound_on_connects_still_comes_to_its_end),
         STORY(one_who_waits_alone_gets_a_link_of_its_own_in_the_end),
+        STORY(a_slow_connect_is_paid_for_in_the_end),
+        STORY(a_link_of_another_version_is_not_waited_for),
         STORY(an_opening_in_progress_counts_for_those_who_wait),
         STORY(the_first_waiter_of_an_empty_pool_has_its_link_opened_at_once),
         STORY(connects_at_a_time_are_bounded_by_endpoint),

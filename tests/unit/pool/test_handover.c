@@ -200,7 +200,7 @@ static void a_fitting_idle_link_is_taken_without_a_queue(void **state)
     /* A waiter whose link was dead comes back from here as well. */
     waiter = make(NEW, ANN);
     link = take(waiter);
-    bpi_pool_wait_again(&pool, waiter, now_us);
+    bpi_pool_wait_again(&pool, waiter);
     closing(link);
     serve(waiter);
 }

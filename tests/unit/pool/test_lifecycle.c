@@ -255,8 +255,8 @@ static void a_granted_waiter_whose_link_is_dead_keeps_its_turn(void **state)
     expect_grant(queued[0], false);
     expect_grant(queued[1], false);
     uint64_t arrived_us = queued[0]->arrived_us;
-    bpi_pool_wait_again(&pool, queued[1], now_us);
-    bpi_pool_wait_again(&pool, queued[0], now_us);
+    bpi_pool_wait_again(&pool, queued[1]);
+    bpi_pool_wait_again(&pool, queued[0]);
     assert_int_equal(queued[0]->arrived_us, arrived_us);
     check_pool();
     closing(link);
@@ -413,6 +413,20 @@ static void links_in_use_are_replaced_before_their_end(void **state)
     }
     assert_in_range(replacements, 2, 4); /* one each nine to ten seconds */
     assert_int_equal(opened_for_waiters, 0);
+}
+
+static void a_log_in_that_was_refused_has_no_successor(void **state)
+{
+    (void)state;
+    limits.lifetime_us = 10 * BP_USEC_PER_SECOND;
+    start(4);
+    struct bpi_pool_link *link = leased(NEW, ANN);
+    now_us = link->life_until_us - 10 * MS;
+    released(link); /* it would be replaced now */
+    bpi_pool_forget_identity(&pool, &link->key);
+    check_pool();
+    expect_close(link);
+    expect_nothing();
 }
 
 static void at_the_limit_there_is_no_place_for_a_replacement(void **state)
@@ -755,6 +769,7 @@ int main(void)
         STORY(every_idle_link_ends_at_its_time_not_only_the_longest_idle),
         STORY(a_link_beyond_its_life_is_not_granted),
         STORY(links_in_use_are_replaced_before_their_end),
+        STORY(a_log_in_that_was_refused_has_no_successor),
         STORY(at_the_limit_there_is_no_place_for_a_replacement),
         STORY(idle_links_are_trimmed_down_to_idle_min),
         STORY(while_paused_nothing_is_granted_or_opened),

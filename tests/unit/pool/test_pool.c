@@ -459,7 +459,7 @@ static void a_failed_check_may_come_again_in_its_turn(void **state)
     struct bpi_pool_waiter *first = arrive_check(NEW, ANN);
     struct bpi_pool_waiter *second = arrive_check(NEW, BOB);
     struct bpi_pool_link *link = expect_open(first);
-    bpi_pool_wait_again(&pool, first, now_us); /* before its link is closed */
+    bpi_pool_wait_again(&pool, first); /* before its link is closed */
     check_pool();
     closed(link);
     link = expect_open(first);
