@@ -353,9 +353,6 @@ static struct bpi_pool_waiter *find_waiter_of(struct bpi_pool *pool, const struc
 struct bpi_pool_waiter *
 bpi_pool_take_waiter(struct bpi_pool *pool, const struct bpi_pool_key *key, bp_usec now_us)
 {
-    if (pool->identity_waiting[bpi_pool_identity_bucket(key)] == 0) {
-        return NULL;
-    }
     struct bpi_pool_waiter *waiter = find_waiter_of(pool, key);
     if (waiter != NULL) {
         bpi_pool_dequeue(pool, waiter, now_us);
