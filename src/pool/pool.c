@@ -544,6 +544,7 @@ void bpi_pool_link_opened(struct bpi_pool *pool, struct bpi_pool_link *link, bp_
     BP_ASSERT(link->state == BPI_POOL_OPENING);
     bpi_pool_untie(pool, link);
     bpi_pool_count_connect(pool, bpi_pool_elapsed(now_us, link->since_us));
+    link->opened_us = now_us; /* its life doesn't count the connect, which may take longer */
     link->login_us = now_us;
     link->heard_us = now_us;
     link->errors = 0;
