@@ -149,10 +149,12 @@ struct bpi_pool_waiter {
     enum bpi_priority priority;
     uint64_t user_key;     /* for user_links_max; 0 = not counted */
     uint64_t database_key; /* for database_links_max; 0 = not counted */
-    uint64_t tenant_key;   /* between whom a class is fair; 0 = all such are one tenant */
-    bp_usec expires_us;    /* it waits no longer than this; 0 = as long as it takes */
-    bp_usec deadline_us;   /* when its work should be done; 0 = any time */
-    bool sheddable;        /* CoDel may refuse it, where its class turned that on */
+    /* Between whom a class is fair; 0 = all such are one tenant. Equal to user_key only where the tenant is that user:
+     * then one that is capped says so for all of them. */
+    uint64_t tenant_key;
+    bp_usec expires_us;  /* it waits no longer than this; 0 = as long as it takes */
+    bp_usec deadline_us; /* when its work should be done; 0 = any time */
+    bool sheddable;      /* CoDel may refuse it, where its class turned that on */
     unsigned loop;
     /* Set by the pool. */
     bp_usec arrived_us;

@@ -150,8 +150,9 @@ static uint64_t tenant_key(const struct bpi_session *session, struct bpi_bolt_te
     if (tenant.size == 0) {
         return 0;
     }
+    /* Another number than that of a user of this name, for whom it doesn't stand. */
     uint64_t hash =
-        bpi_identity_hash(bpi_cluster_key(session->front->cluster), tenant.data, tenant.size);
+        ~bpi_identity_hash(bpi_cluster_key(session->front->cluster), tenant.data, tenant.size);
     return hash == 0 ? 1 : hash;
 }
 
