@@ -75,11 +75,11 @@ static struct world {
     bp_usec now_us;
     unsigned orders;
     unsigned places_count, persons_count, loops_count, endpoints_count;
-    unsigned pace;     /* what goes on takes so many times as long */
-    bool is_endless;   /* served persons come again, and nothing is disturbed */
-    bool is_peaceful;  /* nothing fails any more */
-    bool is_jumpy;     /* the clock jumps */
-    bool has_ranks;    /* persons differ in priority */
+    unsigned pace;    /* what goes on takes so many times as long */
+    bool is_endless;  /* served persons come again, and nothing is disturbed */
+    bool is_peaceful; /* nothing fails any more */
+    bool is_jumpy;    /* the clock jumps */
+    bool has_ranks;   /* persons differ in priority */
     bool has_deadlines;
     bool is_paused;
     bp_usec wait_us_max;
@@ -198,8 +198,8 @@ static unsigned tenant_count(unsigned tenant, unsigned class_)
     unsigned count = 0;
     for (unsigned i = 0; i < world.places_count; i++) {
         const struct place *place = &world.places[i];
-        count += place->state == BPI_POOL_LEASED && place->class_ == class_ &&
-                 place->tenant == tenant;
+        count +=
+            place->state == BPI_POOL_LEASED && place->class_ == class_ && place->tenant == tenant;
     }
     return count;
 }
@@ -290,18 +290,20 @@ static bool endpoint_is_open(unsigned endpoint, bp_usec now_us)
     return seen->up && !world.draining[endpoint] && seen->open_after_us <= now_us;
 }
 
-static bool endpoint_has_room(unsigned endpoint)
-{
-    return (limits()->endpoint_links_max == 0 ||
-            endpoint_count(endpoint, BPI_POOL_STATE_COUNT) < limits()->endpoint_links_max) &&
-           (limits()->endpoint_connects_max == 0 ||
-            endpoint_count(endpoint, BPI_POOL_OPENING) < limits()->endpoint_connects_max);
-}
-
 static bool endpoint_has_slot(unsigned endpoint)
 {
     unsigned max = limits()->endpoint_transactions_max;
     return max == 0 || endpoint_count(endpoint, BPI_POOL_LEASED) < max;
+}
+
+/* Where all transactions are in use, a log-in would take a worker thread more. */
+static bool endpoint_has_room(unsigned endpoint)
+{
+    return endpoint_has_slot(endpoint) &&
+           (limits()->endpoint_links_max == 0 ||
+            endpoint_count(endpoint, BPI_POOL_STATE_COUNT) < limits()->endpoint_links_max) &&
+           (limits()->endpoint_connects_max == 0 ||
+            endpoint_count(endpoint, BPI_POOL_OPENING) < limits()->endpoint_connects_max);
 }
 
 /* With `room`, one that is not full. */
@@ -327,9 +329,14 @@ static bool is_opened_for(unsigned person)
     return false;
 }
 
-static bool is_idle_of(const struct place *place, const struct person *person)
+static bool has_lived(const struct place *place, bp_usec now_us)
 {
-    return place->state == BPI_POOL_IDLE && !place->is_doomed &&
+    return place->link.life_until_us != 0 && now_us >= place->link.life_until_us;
+}
+
+static bool is_idle_of(const struct place *place, const struct person *person, bp_usec now_us)
+{
+    return place->state == BPI_POOL_IDLE && !place->is_doomed && !has_lived(place, now_us) &&
            place->version == person->waiter.key.protocol;
 }
 
@@ -347,7 +354,7 @@ static bool is_silent(const struct place *place, bp_usec now_us)
 
 static bool fits_exactly(const struct place *place, const struct person *person, bp_usec now_us)
 {
-    return is_idle_of(place, person) && place->identity == person->waiter.key.identity[0] &&
+    return is_idle_of(place, person, now_us) && place->identity == person->waiter.key.identity[0] &&
            !is_stale(place, now_us);
 }
 
@@ -366,11 +373,6 @@ static bool is_impatient(const struct person *person, bp_usec now_us)
 static bool is_passed_over(const struct person *person, bp_usec now_us)
 {
     return since(now_us, person->since_us) >= limits()->pass_over_us;
-}
-
-static bool has_lived(const struct place *place, bp_usec now_us)
-{
-    return place->link.life_until_us != 0 && now_us >= place->link.life_until_us;
 }
 
 static bool is_over(const struct place *place, bp_usec now_us)
@@ -558,8 +560,7 @@ static bool person_takes(unsigned index)
         bool must = world.pool.waiters_count == 0 && !world.is_paused && !is_check(person) &&
                     !is_capped(person, false) && may_surely_take(person->waiter.class_);
         for (unsigned i = 0; i < world.places_count; i++) {
-            EXPECT(!must || !is_ready_for(&world.places[i], person, now_us) ||
-                   has_lived(&world.places[i], now_us));
+            EXPECT(!must || !is_ready_for(&world.places[i], person, now_us));
         }
         return false;
     }
@@ -586,12 +587,10 @@ static void expect_refusal(const struct person *person, enum bpi_pool_refusal re
     unsigned waiting = 0;
     for (unsigned i = 0; i < world.persons_count; i++) {
         const struct person *other = &world.persons[i];
-        waiting +=
-            is_queued(other) && !is_check(other) && other->waiter.class_ == waiter->class_;
+        waiting += is_queued(other) && !is_check(other) && other->waiter.class_ == waiter->class_;
     }
     unsigned max = limits()->classes[waiter->class_].waiting_max;
-    EXPECT(is_check(person) ||
-           (refusal == BPI_POOL_QUEUE_FULL) == (max != 0 && waiting >= max));
+    EXPECT(is_check(person) || (refusal == BPI_POOL_QUEUE_FULL) == (max != 0 && waiting >= max));
     EXPECT(refusal != BPI_POOL_HOPELESS || waiter->deadline_us != 0);
     EXPECT(refusal != BPI_POOL_EXPIRED || person->ends_us <= world.now_us);
     EXPECT(refusal != BPI_POOL_SHED);
@@ -612,7 +611,10 @@ static void person_arrives(unsigned index)
     waiter->priority = world.has_ranks ? below(BPI_PRIORITY_COUNT) : BPI_PRIORITY_NORMAL;
     waiter->user_key = one_in(8) ? 0 : waiter->key.identity[0];
     waiter->database_key = below(3);
-    waiter->tenant_key = world.seed % 3 == 0 ? 0 : 1 + below(TENANTS);
+    /* None; the user itself; or another thing, whose key is none of a user. */
+    waiter->tenant_key = world.seed % 3 == 0   ? 0
+                         : world.seed % 3 == 1 ? waiter->user_key
+                                               : 101 + below(TENANTS);
     waiter->loop = below(world.loops_count);
     if (world.has_deadlines) {
         waiter->expires_us = one_in(3) ? world.now_us + span(50000) : 0;
@@ -630,7 +632,8 @@ static void person_arrives(unsigned index)
     if (waiter->deadline_us != 0 && waiter->deadline_us < person->ends_us) {
         person->ends_us = waiter->deadline_us;
     }
-    person->order_us = person->ends_us == NEVER ? world.now_us + BPI_POOL_ORDER_US : person->ends_us;
+    person->order_us =
+        person->ends_us == NEVER ? world.now_us + BPI_POOL_ORDER_US : person->ends_us;
     trace("person %u%s arrives: version %u identity %u class %d priority %d tenant %u database %u "
           "loop %u until %lld",
           index, waiter->is_check ? " (check)" : "", version, waiter->key.identity[0],
@@ -733,8 +736,9 @@ static void lease_is_over(struct place *place, bool is_failed)
     if (!place->is_check) {
         world.holds[place->class_] += world.holds[place->class_] < HOLDS_KNOWN;
         world.short_holds[place->class_] =
-            held_us <= max_us ? HOLDS_KNOWN
-                              : world.short_holds[place->class_] - (world.short_holds[place->class_] > 0);
+            held_us <= max_us
+                ? HOLDS_KNOWN
+                : world.short_holds[place->class_] - (world.short_holds[place->class_] > 0);
     }
     place->errors = is_failed ? place->errors + 1 : 0;
     place->is_doomed |= limits()->errors_max != 0 && place->errors >= limits()->errors_max;
@@ -755,6 +759,7 @@ static void opening_ends(struct place *place)
     trace("place %ld is opened", (long)(place - world.places));
     bp_usec life_us = limits()->lifetime_us;
     bpi_pool_link_opened(&world.pool, &place->link, world.now_us);
+    place->opened_us = world.now_us;
     bp_usec until_us = place->link.life_until_us;
     EXPECT(life_us == 0 ? until_us == 0
                         : until_us >= place->opened_us + life_us - life_us / 10 &&

@@ -145,7 +145,8 @@ static inline struct bpi_pool_action decide(void)
 static inline struct bpi_pool_action decide_until(bp_usec until_us)
 {
     for (int turns = 0;; turns++) {
-        assert_true(turns < 10000); /* it wants to be asked again and again, and has nothing to say */
+        assert_true(turns <
+                    10000); /* it wants to be asked again and again, and has nothing to say */
         struct bpi_pool_action action = decide();
         if (action.kind != BPI_POOL_NOTHING) {
             return action;

@@ -116,8 +116,7 @@ static void a_waiter_is_refused_at_the_time_that_it_named(void **state)
     (void)state;
     start(1);
     leased(NEW, ANN);
-    struct bpi_pool_waiter *waiter =
-        queue(make_until(BPI_CLASS_READ_WRITE, now_us + 3000000, 0));
+    struct bpi_pool_waiter *waiter = queue(make_until(BPI_CLASS_READ_WRITE, now_us + 3000000, 0));
     struct bpi_pool_waiter *patient = arrive(NEW, ANN);
     expect_nothing();
     bp_usec end_us = now_us + 3000000;

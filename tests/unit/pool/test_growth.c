@@ -272,7 +272,8 @@ static void the_first_waiter_of_an_empty_pool_has_its_link_opened_at_once(void *
     closed(link);
     waiter = arrive(NEW, ANN);
     begin_us = now_us;
-    expect_open(waiter); /* and so it is when connects are known to be slow: no link can come back */
+    expect_open(
+        waiter); /* and so it is when connects are known to be slow: no link can come back */
     assert_true(now_us == begin_us);
 }
 

@@ -591,8 +591,8 @@ static void a_clock_that_jumps_does_no_harm(void **state)
     start(2);
     now_us = 1000000 * BP_USEC_PER_SECOND;
     for (unsigned i = 0; i < 700; i++) {
-        bp_usec jump_us = (bp_usec)(jumps[i % 7] < 0 ? -jumps[i % 7] : jumps[i % 7]) *
-                          BP_USEC_PER_SECOND;
+        bp_usec jump_us =
+            (bp_usec)(jumps[i % 7] < 0 ? -jumps[i % 7] : jumps[i % 7]) * BP_USEC_PER_SECOND;
         now_us = jumps[i % 7] < 0 ? now_us - jump_us : now_us + jump_us;
         struct bpi_pool_waiter *waiter = arrive(i % 3 == 0 ? OLD : NEW, 1 + i % 2);
         struct bpi_pool_link *link = NULL;

@@ -16,6 +16,7 @@
  */
 #include "model.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,8 +28,8 @@
 #define RUNS  2200
 #define STEPS 300
 
-/* Everybody's turn comes within this, when nobody disturbs: 24 persons one after the other (a cap of 1),
- * each of whom waits for a closing, an opening and a lease of at most 5 ms, and 5 ms of patience. */
+/* Everybody's turn comes within this, when nobody disturbs and all are of one class: 24 persons one after the other
+ * (a cap of 1), each of whom waits for a closing, an opening and a lease of at most 5 ms, and 5 ms of patience. */
 #define WAIT_US_MAX ((bp_usec)PERSONS_MAX * 20000)
 /* A level of priority is served once in so many steps of ageing at least. */
 #define RANK_US_MAX ((bp_usec)PERSONS_MAX * BPI_PRIORITY_COUNT * BPI_POOL_AGE_STEP_US)
@@ -38,7 +39,16 @@
 
 static bp_usec wait_us_bound(void)
 {
-    return WAIT_US_MAX * world.pace + (world.has_ranks ? RANK_US_MAX : 0);
+    /* A class has one in so many grants, where all want links. */
+    unsigned sum = 0;
+    unsigned least = UINT_MAX;
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        unsigned share = limits()->classes[i].share;
+        sum += share;
+        least = share < least ? share : least;
+    }
+    unsigned part = (sum + least - 1) / least;
+    return WAIT_US_MAX * part * world.pace + (world.has_ranks ? RANK_US_MAX : 0);
 }
 
 /* ---- decisions ---- */
@@ -64,7 +74,7 @@ static void expect_turn(const struct place *place, unsigned index, bool login, b
                         place->loop == person->waiter.loop && place->loop != other->waiter.loop &&
                         !is_passed_over(other, now_us);
         EXPECT(!is_ready_for(place, other, now_us) || is_local);
-        bool could_swap = is_idle_of(place, other) && other->waiter.relogin &&
+        bool could_swap = is_idle_of(place, other, now_us) && other->waiter.relogin &&
                           endpoint_has_slot(place->endpoint);
         bool gets_another = has_free_place() && may_be_opened_for(other, false, now_us);
         EXPECT(!could_swap || is_silent(place, now_us) || !is_impatient(other, now_us) ||
@@ -172,11 +182,12 @@ static void on_open(const struct bpi_pool_action *action, unsigned loop, bp_usec
 static void on_check(const struct bpi_pool_action *action, bp_usec now_us)
 {
     struct place *place = (struct place *)(void *)action->link;
-    bool has_reason = limits()->keep_alive_us != 0 &&
-                      now_us >= place->heard_us + limits()->keep_alive_us;
+    bool has_reason =
+        limits()->keep_alive_us != 0 && now_us >= place->heard_us + limits()->keep_alive_us;
     for (unsigned i = 0; i < world.persons_count; i++) {
         const struct person *person = &world.persons[i];
-        has_reason |= is_queued(person) && is_silent(place, now_us) && is_idle_of(place, person);
+        has_reason |=
+            is_queued(person) && is_silent(place, now_us) && is_idle_of(place, person, now_us);
     }
     EXPECT(place->state == BPI_POOL_IDLE && !place->is_doomed && has_reason);
     place->state = BPI_POOL_CHECKING;
@@ -188,8 +199,8 @@ static void on_close(const struct bpi_pool_action *action, bp_usec now_us)
 {
     struct place *place = (struct place *)(void *)action->link;
     EXPECT(place->state == BPI_POOL_IDLE);
-    bool has_reason = place->is_doomed || is_over(place, now_us) ||
-                      live_count() > limits()->links_max;
+    bool has_reason =
+        place->is_doomed || is_over(place, now_us) || live_count() > limits()->links_max;
     /* Somebody may have it closed: who can't use it, or whose log-in it is and has grown old. A place that
      * is free may be promised to a waiter of another loop, or be no help where the endpoint is full. */
     unsigned openable_elsewhere = 0;
@@ -201,10 +212,11 @@ static void on_close(const struct bpi_pool_action *action, bp_usec now_us)
         }
         bool is_openable = may_be_opened_for(person, false, now_us);
         openable_elsewhere += is_openable;
-        is_wanted |= is_openable &&
-                     (is_check(person) || !is_idle_of(place, person) || !person->waiter.relogin) &&
-                     (!has_free_place() || !may_be_opened_for(person, true, now_us));
-        has_reason |= is_idle_of(place, person) && !person->waiter.relogin &&
+        is_wanted |=
+            is_openable &&
+            (is_check(person) || !is_idle_of(place, person, now_us) || !person->waiter.relogin) &&
+            (!has_free_place() || !may_be_opened_for(person, true, now_us));
+        has_reason |= is_idle_of(place, person, now_us) && !person->waiter.relogin &&
                       is_stale(place, now_us) && place->identity == person->waiter.key.identity[0];
     }
     has_reason |= is_wanted || openable_elsewhere > 1;
@@ -252,7 +264,7 @@ static void expect_timers(bp_usec now_us, bp_usec next_us)
         bool is_waiting_for_grant = !is_check(person) && !is_capped(person, false) &&
                                     may_surely_take(person->waiter.class_);
         for (unsigned j = 0; j < world.places_count && is_waiting_for_grant; j++) {
-            EXPECT(!is_idle_of(&world.places[j], person) || is_impatient(person, now_us) ||
+            EXPECT(!is_idle_of(&world.places[j], person, now_us) || is_impatient(person, now_us) ||
                    next_us <= person->since_us + BPI_POOL_FIT_WAIT_US);
         }
     }
@@ -288,7 +300,7 @@ static void on_nothing(bp_usec now_us)
         for (unsigned j = 0; j < world.places_count; j++) {
             const struct place *place = &world.places[j];
             EXPECT(!is_ready_for(place, person, now_us) || may_sleep);
-            if (!is_idle_of(place, person) || !endpoint_has_slot(place->endpoint) ||
+            if (!is_idle_of(place, person, now_us) || !endpoint_has_slot(place->endpoint) ||
                 is_silent(place, now_us)) {
                 continue;
             }
@@ -513,8 +525,7 @@ static void a_link_is_lost(void)
 static void the_server_is_asked(void)
 {
     unsigned endpoint = below(world.endpoints_count);
-    struct bpi_pool_link *link =
-        bpi_pool_take_for_check(&world.pool, endpoint, world.now_us);
+    struct bpi_pool_link *link = bpi_pool_take_for_check(&world.pool, endpoint, world.now_us);
     if (link == NULL) {
         for (unsigned i = 0; i < world.places_count; i++) {
             const struct place *place = &world.places[i];
@@ -723,7 +734,7 @@ static void world_init(uint64_t seed, unsigned steps, bool is_traced)
     max.pass_over_us = max.barging || one_in(2) ? 1 + below(4000) : 0;
     max.auth_ttl_us = one_in(3) ? 1 + span(20000) : 0;
     max.idle_timeout_us = one_in(3) ? 1 + span(20000) : 0;
-    max.lifetime_us = one_in(3) ? 5000 + span(50000) : 0;
+    max.lifetime_us = one_in(3) ? (20000 + below(50000)) * (bp_usec)world.pace : 0;
     max.check_after_us = one_in(4) ? 1 + span(20000) : 0;
     max.keep_alive_us = one_in(4) ? 5000 + span(20000) : 0;
     bpi_pool_init(&world.pool, &max, world.endpoints_count, seed);

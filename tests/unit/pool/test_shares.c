@@ -570,8 +570,9 @@ static void a_class_that_had_all_links_is_not_punished_for_it(void **state)
         queue(action.waiter); /* the next one of its class */
     }
     /* Half of them are its share from now on. */
-    print_message("analytics has %u of 240 leases in the %.1f s after it had all links for a minute\n",
-                  served[BPI_CLASS_ANALYTICS], (double)(now_us - begin_us) / 1e6);
+    print_message(
+        "analytics has %u of 240 leases in the %.1f s after it had all links for a minute\n",
+        served[BPI_CLASS_ANALYTICS], (double)(now_us - begin_us) / 1e6);
     assert_true(served[BPI_CLASS_ANALYTICS] >= 80);
 }
 
