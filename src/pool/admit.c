@@ -8,7 +8,7 @@
  * Under overload that lasts, a queue as long as deadlines allow would only make everybody wait: it serves no more
  * than a short one, and takes its length over (1 - load) to drain. So once those that came would have waited longer
  * than the target (a mean hold, at least STANDING_US) for BPI_POOL_CODEL_INTERVAL_US, work with a deadline is
- * admitted only up to the target, until a wait of half of it is seen.
+ * admitted only up to the target, until waits have been below half of it for as long.
  */
 #include "base/assert.h"
 #include "pool/pool_internal.h"
@@ -16,6 +16,8 @@
 #include <utlist.h>
 
 #define STANDING_US ((bp_usec)5000)
+/* What was true before nobody came for this long says nothing of now. */
+#define STANDING_FORGET_US BP_USEC_PER_SECOND
 /* Waiters of a level that CoDel looks at in one go for one that may be refused. */
 #define SHED_WINDOW 64
 
@@ -145,16 +147,21 @@ static bool
 queue_stands(struct bpi_pool_class *class_, bp_usec wait_us, bp_usec hold_us, bp_usec now_us)
 {
     bp_usec target_us = hold_us > STANDING_US ? hold_us : STANDING_US;
-    bool stood = class_->standing_since_us != 0 &&
-                 bpi_pool_elapsed(now_us, class_->standing_since_us) >= BPI_POOL_CODEL_INTERVAL_US;
-    if (wait_us <= (stood ? target_us / 2 : target_us)) {
-        class_->standing_since_us = 0;
-        return false;
+    if (bpi_pool_elapsed(now_us, class_->came_us) > STANDING_FORGET_US) {
+        class_->queue_stands = false;
+        class_->turning_since_us = 0;
     }
-    if (class_->standing_since_us == 0) {
-        class_->standing_since_us = now_us;
+    class_->came_us = now_us;
+    bool turns = class_->queue_stands ? wait_us <= target_us / 2 : wait_us > target_us;
+    if (!turns) {
+        class_->turning_since_us = 0;
+    } else if (class_->turning_since_us == 0) {
+        class_->turning_since_us = now_us;
+    } else if (bpi_pool_elapsed(now_us, class_->turning_since_us) >= BPI_POOL_CODEL_INTERVAL_US) {
+        class_->queue_stands = !class_->queue_stands;
+        class_->turning_since_us = 0;
     }
-    return stood && wait_us > target_us;
+    return class_->queue_stands && wait_us > target_us;
 }
 
 static enum bpi_pool_refusal

@@ -71,6 +71,7 @@ static bool check_leases(const struct bpi_pool *pool, unsigned index, struct cen
     const struct bpi_pool_class *class_ = &pool->classes[index];
     const struct bpi_pool_link *link;
     unsigned count = 0;
+    unsigned untenanted = 0;
     bool seen_unjudged = class_->unjudged == NULL;
     DL_FOREACH(class_->leases, link)
     {
@@ -83,10 +84,11 @@ static bool check_leases(const struct bpi_pool *pool, unsigned index, struct cen
         census->user_held += link->user_key != 0;
         census->database_held += link->database_key != 0;
         census->tenant_held += link->tenant_key != 0;
+        untenanted += link->tenant_key == 0;
         count++;
     }
     census->leased += count;
-    return count == class_->leased && seen_unjudged;
+    return count == class_->leased && untenanted == class_->untenanted && seen_unjudged;
 }
 
 static bool check_waiter(const struct bpi_pool_waiter *waiter, bool is_check, struct census *census)
@@ -109,7 +111,7 @@ static bool check_tenant(const struct bpi_pool *pool,
                          unsigned level,
                          struct census *census)
 {
-    unsigned held = 0;
+    unsigned held = pool->classes[class_].untenanted;
     if (first->tenant_key != 0) {
         const struct bpi_pool_account *account = bpi_pool_accounts_get(
             &pool->tenants, bpi_pool_tenant_account(first->tenant_key, (enum bpi_class)class_));

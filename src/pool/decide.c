@@ -177,13 +177,18 @@ static struct bpi_pool_waiter *find_local(const struct scan *scan,
     bpi_pool_queue_walk_init(&walk, &pool->classes[waiter->class_].queue, scan->now_us);
     for (int i = 0; i < BPI_POOL_FIT_WINDOW; i++) {
         struct bpi_pool_waiter *other = bpi_pool_queue_walk_next(&walk);
-        if (other == NULL) {
+        if (other == NULL || other->priority != waiter->priority) {
             break;
         }
-        if (other->loop == link->loop && other->priority == waiter->priority &&
-            bpi_pool_fits_exactly(pool, link, other, scan->now_us) &&
-            !bpi_pool_waiter_is_capped(pool, other)) {
+        if (!bpi_pool_fits_exactly(pool, link, other, scan->now_us) ||
+            bpi_pool_waiter_is_capped(pool, other)) {
+            continue;
+        }
+        if (other->loop == link->loop) {
             return other;
+        }
+        if (bpi_pool_elapsed(scan->now_us, other->arrived_us) >= pool->limits.pass_over_us) {
+            break; /* it is passed over no more */
         }
     }
     return waiter;
@@ -348,24 +353,34 @@ static struct bpi_pool_link *find_victim(const struct scan *scan,
     return victim;
 }
 
-/* The longest idle link that this waiter could log on to. */
+static bool has_transaction_left(const struct bpi_pool *pool, const struct bpi_pool_link *link)
+{
+    unsigned max = pool->limits.endpoint_transactions_max;
+    return max == 0 || pool->endpoints[link->endpoint].leased_count < max;
+}
+
+/* The longest idle link that this waiter could log on to; one that needs no check where there is one. */
 static struct bpi_pool_link *
 find_relogin(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
     struct bpi_pool_link *last = NULL;
+    struct bpi_pool_link *silent = NULL;
     struct bpi_pool_link *link;
-    unsigned max = pool->limits.endpoint_transactions_max;
     if (!waiter->relogin) {
         return NULL;
     }
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
         if (bpi_pool_link_is_usable(link, now_us) && link->key.protocol == waiter->key.protocol &&
-            (max == 0 || pool->endpoints[link->endpoint].leased_count < max)) {
-            last = link;
+            has_transaction_left(pool, link)) {
+            if (bpi_pool_link_is_silent(pool, link, now_us)) {
+                silent = link;
+            } else {
+                last = link;
+            }
         }
     }
-    return last;
+    return last != NULL ? last : silent;
 }
 
 /* An idle link of the waiter's own identity whose log-in has grown old: it is renewed (or, where the
@@ -373,17 +388,19 @@ find_relogin(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, 
 static struct bpi_pool_link *
 find_stale(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
+    struct bpi_pool_link *silent = NULL;
     struct bpi_pool_link *link;
-    unsigned max = pool->limits.endpoint_transactions_max;
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
         if (bpi_pool_link_is_usable(link, now_us) && bpi_pool_key_equal(&link->key, &waiter->key) &&
-            !bpi_pool_login_is_fresh(pool, link, now_us) &&
-            (max == 0 || pool->endpoints[link->endpoint].leased_count < max)) {
-            return link;
+            !bpi_pool_login_is_fresh(pool, link, now_us) && has_transaction_left(pool, link)) {
+            if (!bpi_pool_link_is_silent(pool, link, now_us)) {
+                return link;
+            }
+            silent = silent == NULL ? link : silent;
         }
     }
-    return NULL;
+    return silent;
 }
 
 /* ---- log-ins to be checked ---- */

@@ -46,14 +46,35 @@ static void accounts_change(struct bpi_pool *pool, const struct bpi_pool_link *l
         account_change(&pool->databases, link->database_key, is_more);
     }
     if (link->tenant_key != 0) {
-        uint64_t key = bpi_pool_tenant_account(link->tenant_key, link->class_);
-        struct bpi_pool_queue *queue = &pool->classes[link->class_].queue;
-        account_change(&pool->tenants, key, is_more);
-        if (queue->count > 0) {
-            const struct bpi_pool_account *account = bpi_pool_accounts_get(&pool->tenants, key);
-            bpi_pool_queue_held(queue, link->tenant_key,
-                                account == NULL ? 0 : account->counts[BPI_POOL_HELD]);
-        }
+        account_change(&pool->tenants, bpi_pool_tenant_account(link->tenant_key, link->class_),
+                       is_more);
+    }
+}
+
+/* Links of the class that the tenant holds; those without one are one tenant. */
+static unsigned tenant_held(const struct bpi_pool *pool, uint64_t tenant_key, enum bpi_class class_)
+{
+    if (tenant_key == 0) {
+        return pool->classes[class_].untenanted;
+    }
+    const struct bpi_pool_account *account =
+        bpi_pool_accounts_get(&pool->tenants, bpi_pool_tenant_account(tenant_key, class_));
+    return account == NULL ? 0 : account->counts[BPI_POOL_HELD];
+}
+
+/* A lease began or ended. */
+static void count_holder(struct bpi_pool *pool, const struct bpi_pool_link *link, bool is_more)
+{
+    struct bpi_pool_class *class_ = &pool->classes[link->class_];
+    if ((link->user_key | link->database_key | link->tenant_key) != 0) {
+        accounts_change(pool, link, is_more);
+    }
+    if (link->tenant_key == 0) {
+        class_->untenanted = is_more ? class_->untenanted + 1 : class_->untenanted - 1;
+    }
+    if (class_->queue.count > 0) {
+        bpi_pool_queue_held(&class_->queue, link->tenant_key,
+                            tenant_held(pool, link->tenant_key, link->class_));
     }
 }
 
@@ -98,9 +119,7 @@ static void lease_begins(struct bpi_pool *pool, struct bpi_pool_link *link)
     class_->granted_total++;
     endpoint->leased_count++;
     endpoint->granted_total++;
-    if ((link->user_key | link->database_key | link->tenant_key) != 0) {
-        accounts_change(pool, link, true);
-    }
+    count_holder(pool, link, true);
 }
 
 static void lease_ends(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
@@ -123,9 +142,7 @@ static void lease_ends(struct bpi_pool *pool, struct bpi_pool_link *link, bp_use
     }
     count_minima(pool, link->class_, -1);
     pool->endpoints[link->endpoint].leased_count--;
-    if ((link->user_key | link->database_key | link->tenant_key) != 0) {
-        accounts_change(pool, link, false);
-    }
+    count_holder(pool, link, false);
 }
 
 static void leave_state(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
@@ -297,17 +314,12 @@ void bpi_pool_enqueue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter)
         return;
     }
     struct bpi_pool_class *class_ = &pool->classes[waiter->class_];
-    unsigned held = 0;
-    if (waiter->tenant_key != 0) {
-        const struct bpi_pool_account *account = bpi_pool_accounts_get(
-            &pool->tenants, bpi_pool_tenant_account(waiter->tenant_key, waiter->class_));
-        held = account == NULL ? 0 : account->counts[BPI_POOL_HELD];
-    }
     if (class_->queue.count == 0) {
-        bpi_pool_share_wake(&class_->share, pool->pass_now);
+        bpi_pool_share_wake(&class_->share, pool->pass_now - pool->wake_credit);
     }
     pool->identity_waiting[bpi_pool_identity_bucket(&waiter->key)]++;
-    bpi_pool_queue_add(&class_->queue, waiter, held);
+    bpi_pool_queue_add(&class_->queue, waiter,
+                       tenant_held(pool, waiter->tenant_key, waiter->class_));
 }
 
 void bpi_pool_dequeue(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now_us)
@@ -481,7 +493,7 @@ bpi_pool_take(struct bpi_pool *pool, struct bpi_pool_waiter *waiter, bp_usec now
     waiter->opening = NULL;
     waiter->evicted = NULL;
     waiter->called = false;
-    bpi_pool_share_wake(&pool->classes[waiter->class_].share, pool->pass_now);
+    bpi_pool_share_wake(&pool->classes[waiter->class_].share, pool->pass_now - pool->wake_credit);
     bpi_pool_lease(pool, link, waiter, now_us);
     return link;
 }
@@ -709,6 +721,13 @@ void bpi_pool_count_slots(struct bpi_pool *pool)
         slots = transactions < slots ? transactions : slots;
     }
     pool->slots = (unsigned)slots;
+    int64_t shares = 0;
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        shares += pool->limits.classes[i].share == 0 ? 1 : pool->limits.classes[i].share;
+    }
+    /* Virtual time in BPI_POOL_WAKE_US with all slots in use. */
+    int64_t step_of_one = (int64_t)BPI_POOL_SHARE_MAX * BPI_POOL_STEP_SCALE;
+    pool->wake_credit = (int64_t)(BPI_POOL_WAKE_US * slots) * step_of_one / shares;
 }
 
 void bpi_pool_init(struct bpi_pool *pool,

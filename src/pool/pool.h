@@ -219,15 +219,19 @@ struct bpi_pool_endpoint {
 
 struct bpi_pool_class {
     unsigned leased;
+    unsigned untenanted;            /* of them without a tenant */
     unsigned claimed;               /* links opened or closed for its waiters */
     struct bpi_pool_link *leases;   /* head = the oldest */
     struct bpi_pool_link *unjudged; /* the oldest lease that isn't known to be long yet */
     struct bpi_pool_share share;
     struct bpi_pool_queue queue;
-    bp_usec
-        above_since_us; /* CoDel: since when its oldest waiter is above the target; 0 = it isn't */
-    bp_usec
-        standing_since_us; /* since when those that came would have waited (admit.c); 0 = they wouldn't */
+    /* CoDel: since when its oldest waiter is above the target; 0 = it isn't. */
+    bp_usec above_since_us;
+    /* A standing queue (admit.c): whether there is one, since when the waits say the opposite (0 = they don't), and
+     * when somebody came last. */
+    bool queue_stands;
+    bp_usec turning_since_us;
+    bp_usec came_us;
     uint64_t granted_total;
     uint64_t refused_total[BPI_POOL_SHED + 1];
 };
@@ -240,6 +244,7 @@ struct bpi_pool {
     unsigned minima_unused; /* the sum of what classes hold below their minima */
     unsigned slots;         /* what may be leased at one time */
     int64_t pass_now;       /* virtual time of the shares */
+    int64_t wake_credit;    /* how far behind it a class may wake */
     unsigned claimed_count;
     struct bpi_pool_accounts users;
     struct bpi_pool_accounts databases;

@@ -13,8 +13,7 @@
 void bpi_pool_share_set(struct bpi_pool_share *share, unsigned weight)
 {
     unsigned clipped = weight == 0 ? 1 : weight > BPI_POOL_SHARE_MAX ? BPI_POOL_SHARE_MAX : weight;
-    /* Fractions of 1/256, so that shares as 4:3 differ by what they say. */
-    share->step = (int64_t)BPI_POOL_SHARE_MAX * 256 / clipped;
+    share->step = (int64_t)BPI_POOL_SHARE_MAX * BPI_POOL_STEP_SCALE / clipped;
 }
 
 void bpi_pool_share_init(struct bpi_pool_share *share, unsigned weight)
@@ -23,9 +22,8 @@ void bpi_pool_share_init(struct bpi_pool_share *share, unsigned weight)
     bpi_pool_share_set(share, weight);
 }
 
-void bpi_pool_share_wake(struct bpi_pool_share *share, int64_t pass_now)
+void bpi_pool_share_wake(struct bpi_pool_share *share, int64_t least)
 {
-    int64_t least = pass_now - (int64_t)BPI_POOL_WAKE_US * share->step;
     if (share->pass < least) {
         share->pass = least;
     }
