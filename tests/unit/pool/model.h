@@ -611,10 +611,11 @@ static void person_arrives(unsigned index)
     waiter->priority = world.has_ranks ? below(BPI_PRIORITY_COUNT) : BPI_PRIORITY_NORMAL;
     waiter->user_key = one_in(8) ? 0 : waiter->key.identity[0];
     waiter->database_key = below(3);
-    /* None; the user itself; or another thing, whose key is none of a user. */
-    waiter->tenant_key = world.seed % 3 == 0   ? 0
-                         : world.seed % 3 == 1 ? waiter->user_key
-                                               : 101 + below(TENANTS);
+    if (world.seed % 3 == 1) {
+        waiter->tenant_key = waiter->user_key; /* each user is a tenant */
+    } else if (world.seed % 3 == 2) {
+        waiter->tenant_key = 100 + below(TENANTS); /* applications, each with all users */
+    }
     waiter->loop = below(world.loops_count);
     if (world.has_deadlines) {
         waiter->expires_us = one_in(3) ? world.now_us + span(50000) : 0;

@@ -153,6 +153,33 @@ static void without_pass_over_the_oldest_is_served_whatever_its_loop(void **stat
     expect_grant(far, false);
 }
 
+/* The first in order is young, and stands for the whole class only if nobody behind it is old. */
+static void one_who_has_waited_long_is_not_passed_over_because_of_a_young_one(void **state)
+{
+    (void)state;
+    limits.pass_over_us = 1000;
+    start(2);
+    struct bpi_pool_waiter *holder = make(NEW, ANN);
+    holder->tenant_key = 1;
+    struct bpi_pool_link *held = serve(queue(holder)); /* so that tenant 1 comes after tenant 2 */
+    struct bpi_pool_link *link = leased(NEW, BOB);
+    struct bpi_pool_waiter *queued[3];
+    for (unsigned i = 0; i < 3; i++) {
+        queued[i] = make(NEW, BOB);
+        queued[i]->tenant_key = i == 2 ? 2 : 1;
+        queued[i]->loop = i == 1 ? 0 : 1;
+    }
+    queue(queued[0]); /* far and old */
+    queue(queued[1]); /* near */
+    now_us += 5000;
+    queue(queued[2]); /* far, young, and first */
+    released(link);
+    struct bpi_pool_action action = decide();
+    assert_int_equal(action.kind, BPI_POOL_GRANT);
+    assert_ptr_not_equal(action.waiter, queued[1]);
+    (void)held;
+}
+
 static void the_own_loop_outdoes_neither_priority_nor_class(void **state)
 {
     (void)state;
@@ -539,6 +566,7 @@ int main(void)
         STORY(a_returned_link_goes_to_the_oldest_of_its_own_loop),
         STORY(one_of_another_loop_is_passed_over_only_for_a_while),
         STORY(without_pass_over_the_oldest_is_served_whatever_its_loop),
+        STORY(one_who_has_waited_long_is_not_passed_over_because_of_a_young_one),
         STORY(the_own_loop_outdoes_neither_priority_nor_class),
         STORY(a_fitting_idle_link_is_taken_without_a_queue),
         STORY(nobody_takes_before_those_who_must_go_first),

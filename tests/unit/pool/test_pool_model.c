@@ -212,10 +212,10 @@ static void on_close(const struct bpi_pool_action *action, bp_usec now_us)
         }
         bool is_openable = may_be_opened_for(person, false, now_us);
         openable_elsewhere += is_openable;
-        is_wanted |=
-            is_openable &&
-            (is_check(person) || !is_idle_of(place, person, now_us) || !person->waiter.relogin) &&
-            (!has_free_place() || !may_be_opened_for(person, true, now_us));
+        is_wanted |= is_openable &&
+                     (is_check(person) || !is_idle_of(place, person, now_us) ||
+                      !person->waiter.relogin || !endpoint_has_slot(place->endpoint)) &&
+                     (!has_free_place() || !may_be_opened_for(person, true, now_us));
         has_reason |= is_idle_of(place, person, now_us) && !person->waiter.relogin &&
                       is_stale(place, now_us) && place->identity == person->waiter.key.identity[0];
     }

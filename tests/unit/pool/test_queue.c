@@ -496,6 +496,24 @@ static void tenants_get_equal_parts_however_many_they_ask_for(void **state)
     }
 }
 
+static void those_without_a_tenant_are_one_tenant(void **state)
+{
+    (void)state;
+    start(4);
+    struct bpi_pool_link *link = leased(NEW, ANN);
+    leased(NEW, ANN);
+    struct bpi_pool_waiter *other = make(NEW, ANN);
+    other->tenant_key = 5;
+    serve(queue(other));
+    leased(NEW, ANN);
+    struct bpi_pool_waiter *without = arrive(NEW, ANN);
+    struct bpi_pool_waiter *with = arrive_as(BPI_PRIORITY_NORMAL, 5, 0);
+    now_us += 1000;
+    released(link);
+    expect_grant(with, false); /* holds one; those without hold two */
+    (void)without;
+}
+
 static void a_tenant_in_another_class_counts_for_itself(void **state)
 {
     (void)state;
@@ -558,6 +576,7 @@ int main(void)
         STORY(the_pool_serves_priorities_before_arrival),
         STORY(low_ones_are_served_under_an_endless_load_of_critical_ones),
         STORY(tenants_get_equal_parts_however_many_they_ask_for),
+        STORY(those_without_a_tenant_are_one_tenant),
         STORY(a_tenant_in_another_class_counts_for_itself),
         STORY(the_pool_serves_first_who_must_be_served_first),
     };
