@@ -84,7 +84,8 @@ struct bpi_cluster {
     struct bpi_pool pool;
     struct bpi_link **links;
     unsigned links_count;
-    struct bpi_identity *warm_identity; /* what links without a waiter are opened as; a reference, or NULL */
+    struct bpi_identity
+        *warm_identity; /* what links without a waiter are opened as; a reference, or NULL */
     struct bpi_auth_cache auth_cache;
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;

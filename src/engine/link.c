@@ -404,6 +404,17 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     bpi_identity_unref(identity);
 }
 
+static void on_check_answer(struct bpi_link *link, const struct bpi_bolt_answer *answer)
+{
+    if (answer->tag != BPI_BOLT_SUCCESS || !bpi_link_is_clean(link)) {
+        link_lost(link, BP_E_PROTOCOL);
+        return;
+    }
+    bpi_timer_clear(link->loop, &link->timer);
+    link->phase = BPI_LINK_READY;
+    bpi_cluster_link_checked(link);
+}
+
 /* Gives one whole answer to whom it belongs. `framed` is the message as it came. */
 static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t framed_size)
 {
@@ -447,13 +458,7 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
     if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
         on_login_answer(link, request, &answer);
     } else if (link->phase == BPI_LINK_CHECKING) {
-        if (answer.tag == BPI_BOLT_SUCCESS && bpi_link_is_clean(link)) {
-            bpi_timer_clear(link->loop, &link->timer);
-            link->phase = BPI_LINK_READY;
-            bpi_cluster_link_checked(link);
-        } else {
-            link_lost(link, BP_E_PROTOCOL);
-        }
+        on_check_answer(link, &answer);
     } else if (link->phase == BPI_LINK_CLEANING) {
         if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS &&
             link->state.pending_resets == 0) {
