@@ -3,6 +3,7 @@
 #include "engine/cluster.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/container.h"
 #include "base/log.h"
 #include "engine/cluster_internal.h"
@@ -114,7 +115,7 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
         seen->open_after_us = now_us + OPEN_BACKOFF_US;
     } else if (error != 0 && seen->up) {
         /* It may have restarted as another version: it is asked before links are opened again. */
-        bpi_pool_endpoint_down(&cluster->pool, endpoint, 0);
+        bpi_pool_endpoint_down(&cluster->pool, endpoint, 0, now_us);
         probe = true;
     }
     unlock(cluster);
@@ -438,7 +439,7 @@ void bpi_cluster_stop(struct bpi_cluster *cluster)
     atomic_store(&cluster->stopping, true);
     lock(cluster);
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
-        bpi_pool_endpoint_down(&cluster->pool, i, 0);
+        bpi_pool_endpoint_down(&cluster->pool, i, 0, bpi_clock_now_us());
     }
     bpi_pool_doom_all(&cluster->pool);
     unlock(cluster);

@@ -472,6 +472,14 @@ static bool may_check(const struct bpi_pool *pool, bp_usec now_us)
     return under_way < pool->waiters_count;
 }
 
+/* How long a waiter is patient before a link that fits others is closed for it. Two versions that both have waiters
+ * would else close and open a link for nearly every grant (measured: 200 a second on three links). */
+static bp_usec evict_wait_us(const struct bpi_pool *pool)
+{
+    bp_usec wait_us = 4 * pool->connect_us;
+    return wait_us > BPI_POOL_FIT_WAIT_US ? wait_us : BPI_POOL_FIT_WAIT_US;
+}
+
 /* At the limit, or where no link is worth opening: one of another identity is logged on anew, or closed. */
 static struct bpi_pool_action
 decide_misfit(struct scan *scan, struct bpi_pool_waiter *waiter, bool may_open)
@@ -489,6 +497,7 @@ decide_misfit(struct scan *scan, struct bpi_pool_waiter *waiter, bool may_open)
         return grant(scan, waiter, link, true);
     }
     if (may_open && waiter->evicted == NULL) {
+        patient = bpi_pool_elapsed(scan->now_us, waiter->arrived_us) < evict_wait_us(pool);
         link = find_victim(scan, waiter);
         if (link != NULL && !(patient && anyone_fits_exactly(scan, link))) {
             return close_link(pool, link, waiter, scan->now_us);
@@ -761,6 +770,7 @@ static void sooner_by_patience(struct bpi_pool *pool, bp_usec *next_us, bp_usec 
             break;
         }
         sooner(next_us, waiter->arrived_us + BPI_POOL_FIT_WAIT_US, now_us);
+        sooner(next_us, waiter->arrived_us + evict_wait_us(pool), now_us);
         if (pool->limits.barging) {
             sooner(next_us, waiter->arrived_us + pool->limits.pass_over_us, now_us);
         }

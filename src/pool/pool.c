@@ -614,15 +614,18 @@ void bpi_pool_link_closed(struct bpi_pool *pool, struct bpi_pool_link *link, bp_
 struct bpi_pool_link *
 bpi_pool_take_for_check(struct bpi_pool *pool, unsigned endpoint, bp_usec now_us)
 {
-    struct bpi_pool_link *link = pool->lists[BPI_POOL_IDLE];
-    while (link != NULL && (link->endpoint != endpoint || link->doomed)) {
-        link = link->next;
+    /* The longest idle one: the others are what the next waiters would get. */
+    struct bpi_pool_link *last = NULL;
+    struct bpi_pool_link *link;
+    DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
+    {
+        last = link->endpoint == endpoint && !link->doomed ? link : last;
     }
-    if (link != NULL) {
-        link->since_us = now_us;
-        bpi_pool_link_set_state(pool, link, BPI_POOL_CHECKING, now_us);
+    if (last != NULL) {
+        last->since_us = now_us;
+        bpi_pool_link_set_state(pool, last, BPI_POOL_CHECKING, now_us);
     }
-    return link;
+    return last;
 }
 
 /* ---- all links of a kind ---- */
@@ -692,9 +695,13 @@ void bpi_pool_endpoint_up(struct bpi_pool *pool, unsigned endpoint)
     pool->endpoints[endpoint].open_after_us = 0;
 }
 
-void bpi_pool_endpoint_down(struct bpi_pool *pool, unsigned endpoint, bp_usec open_after_us)
+void bpi_pool_endpoint_down(struct bpi_pool *pool,
+                            unsigned endpoint,
+                            bp_usec open_after_us,
+                            bp_usec now_us)
 {
     pool->endpoints[endpoint].up = false;
+    pool->endpoints[endpoint].down_us = now_us;
     pool->endpoints[endpoint].open_after_us = open_after_us;
 }
 

@@ -14,7 +14,8 @@
  *      BPI_POOL_LENT_SPARE.
  *   3. In a class the order of queue.h: priority with ageing, the tenant that holds the least, deadline, arrival.
  * A waiter is passed over only by one whom an idle link fits better: of the same identity, inside a window of
- * BPI_POOL_FIT_WINDOW waiters and while the first has waited less than BPI_POOL_FIT_WAIT_US; or, in the same
+ * BPI_POOL_FIT_WINDOW waiters and while the first has waited less than BPI_POOL_FIT_WAIT_US (four connects, where that
+ * is more and a link would have to be closed for it); or, in the same
  * class and priority, of the link's own loop, while it has waited less than pass_over_us. So no version, identity,
  * tenant or loop starves another.
  *
@@ -211,7 +212,8 @@ struct bpi_pool_endpoint {
     bool draining;         /* its links are closed as they become idle, and none are opened */
     uint32_t protocols;    /* what it speaks, as the waiters' protocol_bit */
     bp_usec open_after_us; /* not before, though it is up: back-off after a failure */
-    unsigned open_count;   /* links in any state but CLOSED */
+    bp_usec down_us; /* when it went down: its links are checked if they were last heard before */
+    unsigned open_count; /* links in any state but CLOSED */
     unsigned opening_count;
     unsigned leased_count;
     uint64_t granted_total;
@@ -368,8 +370,11 @@ void bpi_pool_set_warm_key(struct bpi_pool *pool,
 void bpi_pool_pause(struct bpi_pool *pool, bool paused);
 
 void bpi_pool_endpoint_up(struct bpi_pool *pool, unsigned endpoint);
-/* Until bpi_pool_endpoint_up(). Its links stay as they are. */
-void bpi_pool_endpoint_down(struct bpi_pool *pool, unsigned endpoint, bp_usec open_after_us);
+/* Until bpi_pool_endpoint_up(). Its links stay, but idle ones are checked before use. */
+void bpi_pool_endpoint_down(struct bpi_pool *pool,
+                            unsigned endpoint,
+                            bp_usec open_after_us,
+                            bp_usec now_us);
 /* No more leases on it; its links close as they become idle. False: takes it back into use. */
 void bpi_pool_endpoint_drain(struct bpi_pool *pool, unsigned endpoint, bool draining);
 

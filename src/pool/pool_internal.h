@@ -44,8 +44,10 @@ static inline bool bpi_pool_link_is_silent(const struct bpi_pool *pool,
                                            const struct bpi_pool_link *link,
                                            bp_usec now_us)
 {
-    return pool->limits.check_after_us != 0 &&
-           bpi_pool_elapsed(now_us, link->heard_us) > pool->limits.check_after_us;
+    const struct bpi_pool_endpoint *endpoint = &pool->endpoints[link->endpoint];
+    return (pool->limits.check_after_us != 0 &&
+            bpi_pool_elapsed(now_us, link->heard_us) > pool->limits.check_after_us) ||
+           (!endpoint->up && link->heard_us <= endpoint->down_us);
 }
 
 /* pool.c */

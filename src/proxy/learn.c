@@ -153,7 +153,7 @@ size_t bpi_learn_normalise(const char *query, size_t size, char ret_text[BPI_LEA
 {
     size_t read = size < BPI_LEARN_TEXT_BYTES ? size : BPI_LEARN_TEXT_BYTES;
     struct scan scan = {.at = query, .end = query + read, .out = ret_text};
-    while (skip_blanks(&scan), scan.at < scan.end) {
+    for (skip_blanks(&scan); scan.at < scan.end; skip_blanks(&scan)) {
         char byte = *scan.at;
         bool is_literal = byte == '\'' || byte == '"' || is_digit(byte);
         if (byte == ',' && last_put(&scan) == '?' && !scan.commas) {

@@ -227,7 +227,7 @@ static void a_log_in_check_expires_too(void **state)
 {
     (void)state;
     start(1);
-    bpi_pool_endpoint_down(&pool, 0, 0);
+    bpi_pool_endpoint_down(&pool, 0, 0, now_us);
     struct bpi_pool_waiter *check = make(NEW, ANN);
     check->is_check = true;
     check->expires_us = now_us + 1000;

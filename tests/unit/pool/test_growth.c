@@ -422,7 +422,7 @@ static void nothing_is_opened_ahead_above_a_limit_or_to_where_it_can_not_be(void
     limits.idle_min = 6;
     limits.endpoint_connects_max = 2;
     start(3);
-    bpi_pool_endpoint_down(&pool, 0, 0);
+    bpi_pool_endpoint_down(&pool, 0, 0, now_us);
     bpi_pool_set_warm_key(&pool, &warm_key, NEW_BIT);
     expect_nothing();
     bpi_pool_endpoint_up(&pool, 0);

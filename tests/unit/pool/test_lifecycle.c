@@ -29,7 +29,7 @@ static void an_endpoint_that_is_down_gets_no_openings(void **state)
 {
     (void)state;
     start(2);
-    bpi_pool_endpoint_down(&pool, 0, 0);
+    bpi_pool_endpoint_down(&pool, 0, 0, now_us);
     struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
     arrive_check(NEW, ANN);
     expect_nothing();
@@ -571,7 +571,7 @@ static void links_of_an_endpoint_that_is_down_stay_in_use(void **state)
     (void)state;
     start(2);
     fill(1);
-    bpi_pool_endpoint_down(&pool, 0, 0);
+    bpi_pool_endpoint_down(&pool, 0, 0, now_us);
     expect_nothing();
     assert_non_null(take(make(NEW, ANN)));
 }

@@ -590,7 +590,7 @@ static void an_endpoint_changes(void)
     struct bpi_pool_endpoint *endpoint = &world.pool.endpoints[index];
     switch (below(6)) {
     case 0:
-        bpi_pool_endpoint_down(&world.pool, index, 0);
+        bpi_pool_endpoint_down(&world.pool, index, 0, world.now_us);
         break;
     case 1:
         endpoint->open_after_us = world.now_us + span(20000);
