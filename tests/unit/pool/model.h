@@ -84,6 +84,7 @@ static struct world {
     bool is_paused;
     bp_usec wait_us_max;
     bool draining[ENDPOINTS_MAX];
+    bp_usec down_us[ENDPOINTS_MAX];
     bool has_warm_key;
     struct bpi_pool_key warm_key;
     struct place places[PLACES_MAX];
@@ -346,10 +347,13 @@ static bool is_stale(const struct place *place, bp_usec now_us)
     return ttl_us != 0 && since(now_us, place->login_us) >= ttl_us;
 }
 
+/* Not heard for long, or not since its server went down. */
 static bool is_silent(const struct place *place, bp_usec now_us)
 {
     bp_usec after_us = limits()->check_after_us;
-    return after_us != 0 && since(now_us, place->heard_us) > after_us;
+    return (after_us != 0 && since(now_us, place->heard_us) > after_us) ||
+           (!world.pool.endpoints[place->endpoint].up &&
+            place->heard_us <= world.down_us[place->endpoint]);
 }
 
 static bool fits_exactly(const struct place *place, const struct person *person, bp_usec now_us)

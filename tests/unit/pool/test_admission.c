@@ -318,6 +318,21 @@ static void a_short_burst_is_not_an_overload(void **state)
     assert_int_equal(flow.shed, 0);
 }
 
+/* Being late twice is no overload: what counts is how long it lasts without a break. */
+static void short_bursts_far_apart_are_no_overload(void **state)
+{
+    (void)state;
+    limits_of(BPI_CLASS_READ_WRITE)->codel_target_us = 5 * MS;
+    start(1);
+    fill(1);
+    struct flow flow = {0};
+    for (int i = 0; i < 50; i++) {
+        flow_run(&flow, 4, 1, 1); /* four at once: three wait up to 30 ms */
+        flow_run(&flow, 1, 100 * MS, 1);
+    }
+    assert_int_equal(flow.shed, 0);
+}
+
 static void an_overload_is_forgotten_when_it_is_over(void **state)
 {
     (void)state;
@@ -365,6 +380,7 @@ int main(void)
         STORY(codel_keeps_the_wait_of_sheddable_ones_short),
         STORY(codel_sheds_nobody_below_its_target_or_where_it_is_off),
         STORY(a_short_burst_is_not_an_overload),
+        STORY(short_bursts_far_apart_are_no_overload),
         STORY(an_overload_is_forgotten_when_it_is_over),
         STORY(a_target_in_one_class_sheds_in_no_other),
     };

@@ -82,6 +82,10 @@ static void a_slow_check_keeps_no_other_link_from_being_tried(void **state)
     struct bpi_pool_link *slow = decide().link;
     expect_nothing();
     bp_usec slow_us = now_us + BPI_POOL_CHECK_SLOW_US;
+    now_us += BPI_POOL_FIT_WAIT_US; /* nothing else is due before */
+    expect_nothing();
+    bp_usec next_us = bpi_pool_next_us(&pool, now_us);
+    assert_true(next_us != 0 && next_us <= slow_us);
     struct bpi_pool_action action = decide_until(slow_us);
     assert_int_equal(action.kind, BPI_POOL_CHECK);
     assert_true(now_us <= slow_us);
@@ -123,6 +127,28 @@ static void silent_links_are_checked_for_as_many_as_wait(void **state)
         assert_int_equal(decide().kind, BPI_POOL_CHECK);
     }
     expect_nothing();
+}
+
+static void a_heard_link_is_logged_on_while_a_silent_one_is_checked(void **state)
+{
+    (void)state;
+    limits.check_after_us = 5 * BP_USEC_PER_SECOND;
+    start(3);
+    struct bpi_pool_link *links[3];
+    for (unsigned i = 0; i < 3; i++) {
+        links[i] = leased(NEW, ANN);
+    }
+    released(links[0]);
+    released(links[1]);
+    now_us += 10 * BP_USEC_PER_SECOND;
+    struct bpi_pool_waiter *bob = arrive(NEW, BOB);
+    struct bpi_pool_action action = decide();
+    assert_int_equal(action.kind, BPI_POOL_CHECK); /* there are silent links only */
+    released(links[2]);
+    action = decide_until(now_us + BPI_POOL_FIT_WAIT_US);
+    assert_int_equal(action.kind, BPI_POOL_GRANT);
+    assert_ptr_equal(action.waiter, bob);
+    assert_ptr_equal(action.link, links[2]);
 }
 
 static void a_silent_link_is_not_logged_on_anew_unchecked(void **state)
@@ -257,6 +283,7 @@ int main(void)
         STORY(a_slow_check_keeps_no_other_link_from_being_tried),
         STORY(a_check_that_never_ends_does_not_keep_a_waiter_for_ever),
         STORY(silent_links_are_checked_for_as_many_as_wait),
+        STORY(a_heard_link_is_logged_on_while_a_silent_one_is_checked),
         STORY(a_silent_link_is_not_logged_on_anew_unchecked),
         STORY(idle_links_are_kept_alive_and_stay_as_long_idle),
         STORY(a_link_in_use_needs_no_keep_alive),

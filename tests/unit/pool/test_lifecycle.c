@@ -566,14 +566,51 @@ static void an_opening_to_an_endpoint_that_is_drained_is_not_granted(void **stat
     assert_int_not_equal(serve(waiter)->endpoint, link->endpoint);
 }
 
-static void links_of_an_endpoint_that_is_down_stay_in_use(void **state)
+static void idle_links_of_an_endpoint_that_is_down_are_checked_before_use(void **state)
 {
     (void)state;
     start(2);
+    fill(2);
+    struct bpi_pool_link *link = take(make(NEW, ANN));
+    bpi_pool_endpoint_down(&pool, 0, 0, now_us);
+    expect_nothing(); /* none is closed */
+    assert_null(take(make(NEW, ANN)));
+    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
+    struct bpi_pool_action action = decide();
+    assert_int_equal(action.kind, BPI_POOL_CHECK);
+    now_us += MS;
+    checked(action.link); /* it has been heard since */
+    assert_ptr_equal(expect_grant(waiter, false), action.link);
+    now_us += MS;
+    released(link); /* and so was this one */
+    assert_ptr_equal(take(make(NEW, ANN)), link);
+    released(action.link);
+    bpi_pool_endpoint_up(&pool, 0);
+    assert_non_null(take(make(NEW, ANN)));
+}
+
+static void an_endpoint_that_is_up_again_has_its_links_in_use(void **state)
+{
+    (void)state;
+    start(1);
     fill(1);
     bpi_pool_endpoint_down(&pool, 0, 0, now_us);
-    expect_nothing();
+    assert_null(take(make(NEW, ANN)));
+    bpi_pool_endpoint_up(&pool, 0);
     assert_non_null(take(make(NEW, ANN)));
+}
+
+static void the_longest_idle_link_asks_the_server(void **state)
+{
+    (void)state;
+    start(3);
+    struct bpi_pool_link *first = leased(NEW, ANN);
+    struct bpi_pool_link *second = leased(NEW, ANN);
+    released(first);
+    now_us += MS;
+    released(second); /* the one that the next waiter would get */
+    assert_ptr_equal(bpi_pool_take_for_check(&pool, 0, now_us), first);
+    check_pool();
 }
 
 /* ---- clocks ---- */
@@ -777,7 +814,9 @@ int main(void)
         STORY(a_paused_pool_still_closes_what_has_to_go),
         STORY(a_drained_endpoint_loses_its_links_as_they_become_idle),
         STORY(an_opening_to_an_endpoint_that_is_drained_is_not_granted),
-        STORY(links_of_an_endpoint_that_is_down_stay_in_use),
+        STORY(idle_links_of_an_endpoint_that_is_down_are_checked_before_use),
+        STORY(an_endpoint_that_is_up_again_has_its_links_in_use),
+        STORY(the_longest_idle_link_asks_the_server),
         STORY(a_clock_that_jumps_does_no_harm),
         STORY(growth_survives_a_clock_that_jumps_back),
         STORY(a_link_may_be_lost_in_every_state),

@@ -594,6 +594,49 @@ static void no_version_and_no_identity_starves(void **state)
     assert_true(wait_us_max <= 24 * 5000 / 3 + BPI_POOL_FIT_WAIT_US + 2000);
 }
 
+/* Six of each of two versions share three links that take 15 ms to open and are held for 3 ms: closing one for the other
+ * at each grant would leave the links opening most of the time. */
+static void versions_do_not_take_links_from_each_other_at_each_grant(void **state)
+{
+    (void)state;
+    unsigned opened_count = 0;
+    unsigned served[2] = {0};
+    bp_usec wait_us_max = 0;
+    memset(carried, 0, sizeof(carried));
+    start(3);
+    for (unsigned i = 0; i < 12; i++) {
+        arrive(i % 2 == 0 ? NEW : OLD, ANN);
+    }
+    bp_usec begin_us = now_us;
+    for (; now_us < begin_us + 5 * BP_USEC_PER_SECOND; now_us += 500) {
+        struct bpi_pool_action action;
+        carry_on();
+        while ((action = decide()).kind != BPI_POOL_NOTHING) {
+            carry_out(&action);
+            for (unsigned i = 0; i < CARRIED_MAX; i++) {
+                if (carried[i].link == action.link) {
+                    carried[i].due_us = now_us + (action.kind == BPI_POOL_OPEN    ? 15000
+                                                  : action.kind == BPI_POOL_CLOSE ? 1000
+                                                                                  : 3000);
+                }
+            }
+            opened_count += action.kind == BPI_POOL_OPEN;
+            if (action.kind == BPI_POOL_GRANT) {
+                bp_usec waited_us = now_us - action.waiter->arrived_us;
+                wait_us_max = waited_us > wait_us_max ? waited_us : wait_us_max;
+                served[(action.waiter - waiters) % 2]++;
+                queue(action.waiter);
+            }
+        }
+    }
+    print_message(
+        "two versions on three links: %u opened, %u and %u served, longest wait %.1f ms\n",
+        opened_count, served[0], served[1], (double)wait_us_max / 1000);
+    assert_true(opened_count * 4 < served[0] + served[1]);
+    assert_true(served[0] + served[1] > 1500); /* of 5000 */
+    assert_true(wait_us_max < 500000);
+}
+
 static void a_version_that_nobody_speaks_now_holds_up_nobody(void **state)
 {
     (void)state;
@@ -709,6 +752,7 @@ int main(void)
         STORY(checks_leave_three_places_of_four),
         STORY(a_check_that_can_not_be_opened_holds_up_nobody),
         STORY(no_version_and_no_identity_starves),
+        STORY(versions_do_not_take_links_from_each_other_at_each_grant),
         STORY(a_version_that_nobody_speaks_now_holds_up_nobody),
         STORY(ten_thousand_waiters_cost_little),
     };

@@ -400,9 +400,9 @@ static void interactive_classes_wait_little_while_analytics_bursts(void **state)
         measure(5 * SECOND, 120 * SECOND);
         print_waits(loops == 1 ? "4x burst of analytics, minima 6" : "the same on 4 loops");
         print_message("  busy %.1f %%\n", busy_part(120 * SECOND) * 100);
-        assert_true(wait_ms(&streams[BPI_CLASS_READ_ONLY], 0.99) < 4);
-        assert_true(wait_ms(&streams[BPI_CLASS_READ_WRITE], 0.99) < 4);
-        assert_true(wait_ms(&streams[BPI_CLASS_HIGH_PRIORITY], 0.99) < 4);
+        assert_true(wait_ms(&streams[BPI_CLASS_READ_ONLY], 0.99) < 3);
+        assert_true(wait_ms(&streams[BPI_CLASS_READ_WRITE], 0.99) < 3);
+        assert_true(wait_ms(&streams[BPI_CLASS_HIGH_PRIORITY], 0.99) < 3);
     }
 }
 
@@ -453,7 +453,6 @@ static void overload(unsigned classes, enum hold hold, bp_usec deadline_us, doub
     measured_to_us = now_us + 20 * SECOND;
     run(20 * SECOND);
     uint64_t in_time = 0, arrived = 0, refused = 0, late = 0;
-    bp_usec end_us = now_us;
     measured_from_us = NEVER; /* what was admitted is still in its queues */
     run(100 * MS);
     double longest_ms = 0;
@@ -463,6 +462,11 @@ static void overload(unsigned classes, enum hold hold, bp_usec deadline_us, doub
         refused += streams[i].refused;
         late += streams[i].late;
         double ms = wait_ms(&streams[i], 0.99);
+        if (streams_count > 1) {
+            print_message("  %s: p99 wait %.1f ms, %.1f %% refused\n",
+                          bpi_class_name(streams[i].class_), ms,
+                          100 * (double)streams[i].refused / (double)streams[i].arrived);
+        }
         longest_ms = ms > longest_ms ? ms : longest_ms;
         bpi_histogram_init(&streams[i].waits);
         streams[i].refused = 0;
@@ -477,7 +481,6 @@ static void overload(unsigned classes, enum hold hold, bp_usec deadline_us, doub
         after_ms = ms > after_ms ? ms : after_ms;
         refused_after += streams[i].refused;
     }
-    (void)end_us;
     double goodput = (double)in_time / (20.0 * LINKS * 100);
     print_message(
         "%.1fx for 20 s, deadline %.0f ms, %u class%s, %s holds: goodput %.2f %% of capacity, "
@@ -491,8 +494,9 @@ static void overload(unsigned classes, enum hold hold, bp_usec deadline_us, doub
         100 * (double)late / (double)arrived, longest_ms, after_ms,
         (unsigned long long)refused_after);
     assert_true(goodput >= 0.98);
-    assert_true(after_ms < 5);
-    assert_int_equal(refused_after, 0);
+    assert_true(after_ms < (times > 2 ? 10 : 5));
+    /* Of 20,000 that came in those five seconds: a queue of one class may end a little later. */
+    assert_true(refused_after <= 100);
 }
 
 static void overload_costs_no_goodput_and_ends_at_once(void **state)

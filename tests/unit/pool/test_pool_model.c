@@ -25,7 +25,7 @@
 
 #include <cmocka.h>
 
-#define RUNS  2200
+#define RUNS  1100
 #define STEPS 300
 
 /* Everybody's turn comes within this, when nobody disturbs and all are of one class: 24 persons one after the other
@@ -263,6 +263,15 @@ static void expect_timers(bp_usec now_us, bp_usec next_us)
         }
         bool is_waiting_for_grant = !is_check(person) && !is_capped(person, false) &&
                                     may_surely_take(person->waiter.class_);
+        for (unsigned j = 0; j < world.places_count; j++) {
+            /* Nor the time from which a slow check keeps nobody from trying another link. */
+            const struct place *place = &world.places[j];
+            bp_usec slow_us = place->checking_us + BPI_POOL_CHECK_SLOW_US;
+            EXPECT(place->state != BPI_POOL_CHECKING || slow_us <= now_us || next_us <= slow_us);
+            bp_usec over_us = person->since_us + limits()->pass_over_us;
+            EXPECT(!limits()->barging || !is_waiting_for_grant || over_us <= now_us ||
+                   !is_ready_for(place, person, now_us) || next_us <= over_us);
+        }
         for (unsigned j = 0; j < world.places_count && is_waiting_for_grant; j++) {
             EXPECT(!is_idle_of(&world.places[j], person, now_us) || is_impatient(person, now_us) ||
                    next_us <= person->since_us + BPI_POOL_FIT_WAIT_US);
@@ -466,7 +475,9 @@ static void choose_limits(struct bpi_pool_limits *max)
     max->endpoint_connects_max = one_in(3) ? 1 + below(3) : 0;
     max->idle_min = one_in(3) ? below(max->links_max + 1) : 0;
     max->errors_max = one_in(2) ? 1 + below(3) : 0;
-    max->lend_max_hold_us = one_in(2) ? 2000 * (bp_usec)world.pace : 0;
+    /* Some holds are longer than the first, and none longer than the second. */
+    bp_usec lend_us = one_in(2) ? 2000 : 25000;
+    max->lend_max_hold_us = one_in(3) ? 0 : lend_us * world.pace;
     choose_minima(max);
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
         struct bpi_pool_class_limits *own = &max->classes[i];
@@ -538,6 +549,7 @@ static void the_server_is_asked(void)
     trace("place %ld is taken for a check", (long)(place - world.places));
     EXPECT(place->state == BPI_POOL_IDLE && place->endpoint == endpoint);
     place->state = BPI_POOL_CHECKING;
+    place->checking_us = world.now_us;
     place->due_us = world.now_us + below(3000);
 }
 
@@ -591,6 +603,7 @@ static void an_endpoint_changes(void)
     switch (below(6)) {
     case 0:
         bpi_pool_endpoint_down(&world.pool, index, 0, world.now_us);
+        world.down_us[index] = world.now_us;
         break;
     case 1:
         endpoint->open_after_us = world.now_us + span(20000);

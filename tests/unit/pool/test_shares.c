@@ -182,6 +182,29 @@ static void a_class_below_its_minimum_goes_first(void **state)
     assert_int_equal(old->state, BPI_POOL_WAITER_GRANTED);
 }
 
+static void a_minimum_goes_before_shares_however_much_the_class_has_had(void **state)
+{
+    (void)state;
+    start(2);
+    fill(2);
+    struct bpi_pool_link *link = leased_in(BPI_CLASS_READ_ONLY);
+    leased_in(BPI_CLASS_READ_WRITE);
+    /* An hour of link time more than the other one, which came to wait meanwhile. */
+    pool.classes[BPI_CLASS_READ_ONLY].share.pass +=
+        3600 * (int64_t)BP_USEC_PER_SECOND * pool.classes[BPI_CLASS_READ_ONLY].share.step;
+    struct bpi_pool_waiter *rival = arrive_in(BPI_CLASS_READ_WRITE);
+    limits_of(BPI_CLASS_READ_ONLY)->min = 1;
+    bpi_pool_set_limits(&pool, &limits);
+    struct bpi_pool_waiter *own = arrive_in(BPI_CLASS_READ_ONLY);
+    released(link);
+    expect_grant(own, false);
+    released(link);
+    limits_of(BPI_CLASS_READ_ONLY)->min = 0;
+    bpi_pool_set_limits(&pool, &limits);
+    arrive_in(BPI_CLASS_READ_ONLY);
+    expect_grant(rival, false); /* without a minimum it is the other one's turn */
+}
+
 static void all_classes_below_their_minima_are_served_before_any_other(void **state)
 {
     (void)state;
@@ -587,6 +610,7 @@ int main(void)
         STORY(a_class_is_quick_when_it_was_seen_to_be),
         STORY(passes_do_not_overflow),
         STORY(a_class_below_its_minimum_goes_first),
+        STORY(a_minimum_goes_before_shares_however_much_the_class_has_had),
         STORY(all_classes_below_their_minima_are_served_before_any_other),
         STORY(nothing_is_lent_to_a_class_whose_holds_are_not_known),
         STORY(nothing_is_opened_for_whom_the_minima_of_others_forbid),
