@@ -739,10 +739,24 @@ int bpi_bolt_answer_read(const uint8_t *payload, size_t size, struct bpi_bolt_an
     return error;
 }
 
+static bool is_failure_of(const struct bpi_bolt_answer *answer, const char *class_)
+{
+    size_t size = strlen(class_);
+    return answer->tag == BPI_BOLT_FAILURE && answer->code.size > size &&
+           memcmp(answer->code.data, class_, size) == 0;
+}
+
 bool bpi_bolt_answer_is_security(const struct bpi_bolt_answer *answer)
 {
-    static const char security[] = "Neo.ClientError.Security";
-    size_t size = sizeof(security) - 1;
-    return answer->tag == BPI_BOLT_FAILURE && answer->code.size > size &&
-           memcmp(answer->code.data, security, size) == 0;
+    return is_failure_of(answer, "Neo.ClientError.Security");
+}
+
+bool bpi_bolt_answer_is_fault(const struct bpi_bolt_answer *answer)
+{
+    return is_failure_of(answer, "Neo.DatabaseError.");
+}
+
+bool bpi_bolt_answer_is_transient(const struct bpi_bolt_answer *answer)
+{
+    return is_failure_of(answer, "Neo.TransientError.");
 }

@@ -130,6 +130,11 @@ bpi_bolt_answer_read(const uint8_t *payload, size_t size, struct bpi_bolt_answer
 
 /* Whether it is a FAILURE of the class Neo.ClientError.Security: about who the client is. */
 bool bpi_bolt_answer_is_security(const struct bpi_bolt_answer *answer);
+/* Whether it is a FAILURE by the server's own fault (Neo.DatabaseError): neither by its client's (ClientError), nor one
+ * that says "not now" (TransientError: overload, deadlocks, a stopped transaction). */
+bool bpi_bolt_answer_is_fault(const struct bpi_bolt_answer *answer);
+/* Whether it is one that says "not now". */
+bool bpi_bolt_answer_is_transient(const struct bpi_bolt_answer *answer);
 
 /* Writers: each appends one whole framed message to `out`. Errors: BP_E_NO_MEMORY, BP_E_SIZE; `out`
  * then stays as it was. `extra`, `parameters`, `meta` are encoded maps; an absent one is written as

@@ -22,9 +22,10 @@
 #include <string.h>
 #include <utlist.h>
 
-/* After a failed connect the next try waits this long, doubling up to the maximum: a server that
- * restarts is found again within a quarter of a second, one that is down costs four connects a second. */
-#define OPEN_BACKOFF_US ((bp_usec)100000)
+/* A server that refuses a log-in for want of threads is asked again after so long, growing up to the maximum. With
+ * half of the first, one that is full for a moment is found again sooner, and twice as many ask it meanwhile. */
+#define REFUSED_MIN_US ((bp_usec)100000)
+#define REFUSED_MAX_US BP_USEC_PER_SECOND
 
 static struct bpi_cluster_loop *loop_of(struct bpi_cluster *cluster, const struct bpi_loop *loop)
 {
@@ -49,6 +50,9 @@ void bpi_cluster_link_opened(struct bpi_link *link)
     struct bpi_identity *before = NULL;
     lock(cluster);
     cluster->stats->links_opened++;
+    link->health = (struct bpi_health){0};
+    bpi_watch_count_round_trip(link);
+    bpi_backoff_reset(&cluster->endpoints[link->place.endpoint].refusals);
     if (cluster->pool.limits.idle_min > 0) {
         /* Links that nobody waits for are opened as the one that came last. */
         before = cluster->warm_identity;
@@ -67,6 +71,7 @@ void bpi_cluster_link_checked(struct bpi_link *link)
     struct bpi_cluster *cluster = link->cluster;
     lock(cluster);
     cluster->stats->links_checked++;
+    bpi_watch_count_round_trip(link);
     bpi_pool_link_checked(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
     unlock(cluster);
     bpi_cluster_run_soon(cluster, link->loop);
@@ -75,8 +80,10 @@ void bpi_cluster_link_checked(struct bpi_link *link)
 void bpi_cluster_link_released(struct bpi_link *link)
 {
     struct bpi_cluster *cluster = link->cluster;
+    bp_usec now_us = bpi_loop_now_us(link->loop);
     lock(cluster);
-    bpi_pool_link_released(&cluster->pool, &link->place, link->failed, bpi_loop_now_us(link->loop));
+    bpi_watch_count_outcome(link, link->failed, now_us);
+    bpi_pool_link_released(&cluster->pool, &link->place, link->failed, now_us);
     link->failed = false;
     unlock(cluster);
     bpi_cluster_run_soon(cluster, link->loop);
@@ -97,33 +104,53 @@ void bpi_cluster_idle_link_lost(struct bpi_link *link)
     }
 }
 
+/* What a lost connection means for its endpoint. With the lock. True: it has to be asked. */
+static bool note_loss(struct bpi_link *link, bool established, int error, bp_usec now_us)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    unsigned index = link->place.endpoint;
+    struct bpi_endpoint *endpoint = &cluster->endpoints[index];
+    struct bpi_pool_endpoint *seen = &cluster->pool.endpoints[index];
+    if (error == 0) {
+        return false;
+    }
+    if (established) {
+        cluster->stats->links_lost++;
+        bpi_watch_count_outcome(link, true, now_us);
+    }
+    if (error == BP_E_SERVER_FAILURE) {
+        /* It refuses log-ins for want of threads: it is up, but asking at once would not help. */
+        seen->open_after_us =
+            now_us + bpi_backoff_next(&endpoint->refusals, REFUSED_MIN_US, REFUSED_MAX_US,
+                                      bpi_random_unit(&cluster->random));
+        return false;
+    }
+    if (established && error == UV_ETIMEDOUT) {
+        return true; /* one that hangs says nothing of its neighbours: the answer to the question does */
+    }
+    bool was_up = seen->up;
+    if (was_up) {
+        /* It may have restarted as another version: it is asked before links are opened again. */
+        bpi_pool_endpoint_down(&cluster->pool, index, 0, now_us);
+    }
+    return was_up;
+}
+
 void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
 {
     struct bpi_cluster *cluster = link->cluster;
     struct bpi_cluster_loop *own = loop_of(cluster, link->loop);
     unsigned endpoint = link->place.endpoint;
     bp_usec now_us = bpi_loop_now_us(link->loop);
-    bool probe = false;
     lock(cluster);
-    struct bpi_pool_endpoint *seen = &cluster->pool.endpoints[endpoint];
-    bpi_pool_link_closing(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
-    if (established && error != 0) {
-        cluster->stats->links_lost++;
-    }
-    if (error == BP_E_SERVER_FAILURE) {
-        /* It refuses log-ins for want of threads: it is up, but asking at once would not help. */
-        seen->open_after_us = now_us + OPEN_BACKOFF_US;
-    } else if (error != 0 && seen->up) {
-        /* It may have restarted as another version: it is asked before links are opened again. */
-        bpi_pool_endpoint_down(&cluster->pool, endpoint, 0, now_us);
-        probe = true;
-    }
+    bpi_pool_link_closing(&cluster->pool, &link->place, now_us);
+    bool ask = note_loss(link, established, error, now_us);
     unlock(cluster);
     /* The place is freed at the end of the turn: until then the link's own events are still on the stack,
      * and another loop must not open it under their feet. */
     link->next_closed = own->closed;
     own->closed = link;
-    if (probe && !atomic_load(&cluster->stopping)) {
+    if (ask && !atomic_load(&cluster->stopping)) {
         const char *more;
         if (bpi_log_allowed(&own->lost_log, 5, now_us, &more)) {
             bpi_log(BPI_LOG_WARN, "cluster",
@@ -131,7 +158,11 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
                     bpi_cluster_config(cluster)->name, cluster->endpoints[endpoint].name,
                     bp_error_text(error), more);
         }
-        bpi_probe_want(&cluster->endpoints[endpoint].probe);
+        if (established && error == UV_ETIMEDOUT) {
+            bpi_probe_press(&cluster->endpoints[endpoint].probe);
+        } else {
+            bpi_probe_want(&cluster->endpoints[endpoint].probe);
+        }
     }
     bpi_cluster_run_soon(cluster, own->loop);
 }
@@ -384,7 +415,8 @@ int bpi_cluster_new(const struct bpi_config *whole,
         own->loop = loops[i];
         bpi_cluster_loop_init(own);
         own->abort.deliver = on_abort;
-        error = bpi_timer_reserve(loops[i], i == 0 ? 1 + (int)config->endpoints_count : 1);
+        /* Loop 0 has those of the probes and of the watch, too. */
+        error = bpi_timer_reserve(loops[i], i == 0 ? 2 + (int)config->endpoints_count : 1);
         if (error != 0) {
             goto fail;
         }
@@ -393,6 +425,7 @@ int bpi_cluster_new(const struct bpi_config *whole,
     uint64_t seed;
     memcpy(&seed, cluster->key, sizeof(seed));
     bpi_pool_init(&cluster->pool, &limits, config->endpoints_count, seed);
+    bpi_random_init(&cluster->random, ~seed);
     error = add_places(cluster, config->max_links);
     if (error != 0) {
         goto fail;
@@ -403,6 +436,7 @@ int bpi_cluster_new(const struct bpi_config *whole,
             goto fail;
         }
     }
+    bpi_watch_init(cluster);
     *ret_cluster = cluster;
     return 0;
 fail:
@@ -415,6 +449,7 @@ void bpi_cluster_start(struct bpi_cluster *cluster)
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
         bpi_probe_want(&cluster->endpoints[i].probe);
     }
+    bpi_watch_start(cluster);
 }
 
 void bpi_cluster_reload(struct bpi_cluster *cluster,
@@ -437,6 +472,7 @@ void bpi_cluster_reload(struct bpi_cluster *cluster,
 void bpi_cluster_stop(struct bpi_cluster *cluster)
 {
     atomic_store(&cluster->stopping, true);
+    bpi_watch_stop(cluster);
     lock(cluster);
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
         bpi_pool_endpoint_down(&cluster->pool, i, 0, bpi_clock_now_us());

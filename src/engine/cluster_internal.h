@@ -1,5 +1,6 @@
 /* The cluster's own struct, for the files of this folder: cluster.c (grants), link.c (links), probe.c
- * (first contact), login.c (log-in checks), grant.c (doing what the pool wants).
+ * (first contact), login.c (log-in checks), grant.c (doing what the pool wants), watch.c (who is alive), control.c
+ * (PAUSE, RECONNECT, DRAIN, KILL).
  */
 #ifndef BPI_ENGINE_CLUSTER_INTERNAL_H
 #define BPI_ENGINE_CLUSTER_INTERNAL_H
@@ -8,6 +9,9 @@
 #include "engine/auth_cache.h"
 #include "engine/cluster.h"
 #include "engine/link.h"
+#include "pool/backoff.h"
+#include "pool/health.h"
+#include "pool/suspicion.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,10 +26,12 @@ struct bpi_probe {
     struct bpi_buffer answer; /* collects HELLO's answer */
     enum { PROBE_IDLE, PROBE_HANDSHAKE, PROBE_HELLO } phase;
     bpi_bolt_versions spoken;
-    bp_usec backoff_us;
+    struct bpi_backoff backoff;
+    struct bpi_random random; /* for the jitter */
     unsigned failures_count;
-    atomic_bool wanted; /* a start was posted and hasn't arrived */
-    void *handshake;    /* struct bpi_handshake_client, while in PROBE_HANDSHAKE */
+    atomic_bool wanted;   /* a start was posted and hasn't arrived */
+    atomic_bool pressing; /* it has to be asked, though every place of the pool is taken */
+    void *handshake;      /* struct bpi_handshake_client, while in PROBE_HANDSHAKE */
 };
 
 struct bpi_endpoint {
@@ -33,8 +39,13 @@ struct bpi_endpoint {
     struct bpi_tls_context *tls;
     char name[300]; /* "host:port" */
     struct bpi_probe probe;
+    /* Owner: loop 0 */
+    struct bpi_suspicion suspicion;
+    bp_usec heard_us; /* when it said anything to a probe last */
     /* Lock: cluster->mutex */
-    bpi_bolt_versions spoken; /* 0 = never reached */
+    struct bpi_health health;
+    struct bpi_backoff refusals; /* of log-ins, for want of threads */
+    bpi_bolt_versions spoken;    /* 0 = never reached */
     char server[128];
     int64_t recv_timeout_s;
     bool ssr;
@@ -52,6 +63,8 @@ struct bpi_cluster_loop {
     struct bpi_mail kick; /* from other loops */
     atomic_bool kicked;
     struct bpi_mail abort;
+    struct bpi_mail bury;
+    _Atomic uint64_t dead_endpoints; /* bits: what `bury` is about */
 };
 
 /* A log-in being checked for one or more clients. Owner: the loop of `wish`; Lock: cluster->mutex for the
@@ -80,10 +93,12 @@ struct bpi_cluster {
     unsigned endpoints_count;
     _Atomic bool stopping;
     _Atomic bool aborted;
+    struct bpi_timer watch_timer; /* Owner: loop 0 */
     /* Lock: mutex, for all below. */
     struct bpi_pool pool;
     struct bpi_link **links;
     unsigned links_count;
+    struct bpi_random random; /* for the jitter of back-offs */
     struct bpi_identity
         *warm_identity; /* what links without a waiter are opened as; a reference, or NULL */
     struct bpi_auth_cache auth_cache;
@@ -106,6 +121,11 @@ void bpi_cluster_run_soon(struct bpi_cluster *cluster, struct bpi_loop *loop);
 void bpi_cluster_loop_init(struct bpi_cluster_loop *own);
 /* Each loop asks the pool soon. Threads: any. */
 void bpi_cluster_kick_all(struct bpi_cluster *cluster);
+/* Asks a CHECKING link whether it is alive, on its own loop, `link_loop`. On `here`. */
+void bpi_cluster_check_link(struct bpi_cluster *cluster,
+                            struct bpi_link *link,
+                            unsigned link_loop,
+                            struct bpi_loop *here);
 /* Tells a wish, on its loop, what is set in it. Threads: any. */
 void bpi_cluster_answer(struct bpi_wish *wish);
 
@@ -144,7 +164,23 @@ void bpi_login_check_lost(struct bpi_login_check *check, bool sent);
 void bpi_probe_init(struct bpi_probe *probe, struct bpi_cluster *cluster, unsigned endpoint);
 /* Threads: any; merges with one that is under way. */
 void bpi_probe_want(struct bpi_probe *probe);
+/* The same, at once, and where all places are taken by links that say nothing, as one connection more. */
+void bpi_probe_press(struct bpi_probe *probe);
 void bpi_probe_stop(struct bpi_probe *probe); /* on loop 0 */
+
+/* watch.c; on loop 0, but for the last three. */
+void bpi_watch_init(struct bpi_cluster *cluster);
+void bpi_watch_start(struct bpi_cluster *cluster);
+void bpi_watch_stop(struct bpi_cluster *cluster);
+/* A question was put to the endpoint; it said something, whatever it was. */
+void bpi_watch_asked(struct bpi_cluster *cluster, unsigned endpoint);
+void bpi_watch_heard(struct bpi_cluster *cluster, unsigned endpoint);
+/* Counts what a link has found out since it was last counted. With the lock. */
+void bpi_watch_count_round_trip(struct bpi_link *link);
+/* ... and how its lease ended. With the lock. */
+void bpi_watch_count_outcome(struct bpi_link *link, bool failed, bp_usec now_us);
+/* How long a server's system may acknowledge nothing on one connection, for the sockets; 0 = as they are. */
+bp_usec bpi_cluster_silent_max_us(const struct bpi_cluster_config *config);
 
 /* Writes HELLO as this cluster's links say it. `token` absent: without a log-in (5.1+). */
 BP_MUST_CHECK int bpi_link_write_hello(struct bpi_buffer *out,

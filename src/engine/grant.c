@@ -174,6 +174,18 @@ static void post(struct bpi_cluster *cluster,
     bpi_loop_post(cluster->loops[link_loop], &link->mail);
 }
 
+void bpi_cluster_check_link(struct bpi_cluster *cluster,
+                            struct bpi_link *link,
+                            unsigned link_loop,
+                            struct bpi_loop *here)
+{
+    if (link_loop == bpi_loop_index(here)) {
+        check(link);
+    } else {
+        post(cluster, link, link_loop, on_check_mail);
+    }
+}
+
 static void kick(struct bpi_cluster *cluster, unsigned index)
 {
     struct bpi_cluster_loop *other = &cluster->per_loop[index];
@@ -286,11 +298,7 @@ static void carry_out(struct bpi_cluster *cluster, struct decision *decision, st
         do_open(action, here, decision->warm);
         break;
     case BPI_POOL_CHECK:
-        if (is_here) {
-            check(link);
-        } else {
-            post(cluster, link, decision->link_loop, on_check_mail);
-        }
+        bpi_cluster_check_link(cluster, link, decision->link_loop, here);
         break;
     case BPI_POOL_CLOSE:
         if (is_here) {

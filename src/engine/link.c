@@ -95,6 +95,41 @@ static struct bpi_endpoint *link_endpoint(struct bpi_link *link)
     return &link->cluster->endpoints[link->place.endpoint];
 }
 
+/* ---- what is known of its server's life ---- */
+
+static void due_set(struct bpi_link *link, bp_usec due_us)
+{
+    atomic_store_explicit(&link->due_us, due_us, memory_order_relaxed);
+}
+
+/* An answer has become due that no other one was before. */
+static void begin_waiting(struct bpi_link *link)
+{
+    link->heard_us = bpi_loop_now_us(link->loop);
+    due_set(link, link->paused ? 0 : link->heard_us);
+}
+
+/* Something was heard, or may be heard again: whoever waits on waits from now. */
+static void wait_on(struct bpi_link *link)
+{
+    bool is_due = link->state.pending_count > 0 && !link->paused;
+    due_set(link, is_due ? bpi_loop_now_us(link->loop) : 0);
+}
+
+static void time_begin(struct bpi_link *link)
+{
+    link->timed_us = bpi_loop_now_us(link->loop);
+}
+
+static void time_end(struct bpi_link *link)
+{
+    if (link->timed_us != 0) {
+        bp_usec took_us = bpi_loop_now_us(link->loop) - link->timed_us;
+        link->round_trip_us = took_us == 0 ? 1 : took_us;
+        link->timed_us = 0;
+    }
+}
+
 /* ---- ending ---- */
 
 static void lessee_clear(struct bpi_link *link)
@@ -157,6 +192,9 @@ static void link_drop_conn(struct bpi_link *link)
     link->scanned_bytes = 0;
     link->mid_record = false;
     link->login_due = 0;
+    link->timed_us = 0;
+    link->round_trip_us = 0;
+    due_set(link, 0);
 }
 
 /* The connection is gone or of no use: tells the lessee, the cluster, and the check it was opened for. */
@@ -244,8 +282,30 @@ static void on_timer(struct bpi_timer *timer)
     if (link->phase == BPI_LINK_CLEANING) {
         bpi_log(BPI_LOG_WARN, "link", "%s did not answer a RESET in time; its connection is closed",
                 link_endpoint(link)->name);
+        link_lost(link, UV_ETIMEDOUT);
+        return;
     }
     bpi_link_close(link);
+}
+
+void bpi_link_bury(struct bpi_link *link)
+{
+    if (link->conn != NULL && link->phase != BPI_LINK_CLOSED && link->phase != BPI_LINK_GOODBYE) {
+        link_lost(link, UV_ETIMEDOUT);
+    }
+}
+
+bool bpi_link_kill(struct bpi_link *link)
+{
+    if (link->phase == BPI_LINK_CLEANING) {
+        bpi_link_close(link); /* nobody waits for it but us */
+        return true;
+    }
+    if (link->lessee == NULL) {
+        return false;
+    }
+    link->lessee->on_killed(link->lessee_user);
+    return true;
 }
 
 void bpi_link_say_goodbye(struct bpi_link *link)
@@ -286,6 +346,9 @@ static void clean_step(struct bpi_link *link)
         return;
     }
     if (!link->reset_sent && link->login_due == 0 && bpi_client_state_may_reset(&link->state)) {
+        if (link->state.pending_count == 0) {
+            time_begin(link);
+        }
         if (bpi_link_send(link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
             bpi_link_close(link);
             return;
@@ -302,6 +365,7 @@ void bpi_link_check(struct bpi_link *link)
 {
     BP_ASSERT(link->phase == BPI_LINK_READY && link->lessee == NULL);
     link->phase = BPI_LINK_CHECKING;
+    time_begin(link);
     if (bpi_link_send(link, BPI_BOLT_RESET, "\xb0\x0f", 2) != 0) {
         bpi_link_close(link);
         return;
@@ -320,6 +384,8 @@ void bpi_link_clean(struct bpi_link *link)
         return;
     }
     link->phase = BPI_LINK_CLEANING;
+    link->paused = false;
+    wait_on(link);
     /* A RESET that the lessee sent does the work, too. */
     link->reset_sent = link->state.pending_resets > 0;
     bpi_conn_read_resume(link->conn);
@@ -345,6 +411,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
             return;
         }
         bpi_timer_clear(link->loop, &link->timer);
+        time_end(link);
         if (link->phase == BPI_LINK_LOGIN) {
             struct bpi_pool_waiter *sponsor = link->sponsor;
             const uint8_t *value;
@@ -455,6 +522,9 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
         link_lost(link, error);
         return;
     }
+    if (request == BPI_BOLT_RESET) {
+        time_end(link);
+    }
     if (request == BPI_BOLT_HELLO || request == BPI_BOLT_LOGON || request == BPI_BOLT_LOGOFF) {
         on_login_answer(link, request, &answer);
     } else if (link->phase == BPI_LINK_CHECKING) {
@@ -467,6 +537,7 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
             clean_step(link);
         }
     } else if (link->lessee != NULL) {
+        link->failed |= bpi_bolt_answer_is_fault(&answer);
         link->lessee->on_summary(link->lessee_user, request, &answer, framed, framed_size);
     }
     bpi_buffer_done(&joined);
@@ -580,6 +651,7 @@ static void start_login(struct bpi_link *link)
     struct bpi_buffer *out = bpi_conn_out(link->conn);
     bool logon = bpi_bolt_has_logon(link->version);
     link->phase = BPI_LINK_LOGIN;
+    time_begin(link);
     bpi_client_state_init(&link->state, link->version);
     int error = bpi_link_write_hello(out, &endpoint->url, link->version, link->utc_patch,
                                      logon ? none : token);
@@ -619,6 +691,7 @@ static void on_data(struct bpi_conn *conn, void *user)
 {
     struct bpi_link *link = user;
     link->heard_us = bpi_loop_now_us(link->loop);
+    atomic_store_explicit(&link->spoke_us, link->heard_us, memory_order_relaxed);
     if (link->phase == BPI_LINK_HANDSHAKE) {
         /* One exact version was proposed, so the answer is told by its four bytes alone. */
         struct bpi_handshake_client handshake = {.wanted = bpi_bolt_versions_of(link->version)};
@@ -641,6 +714,9 @@ static void on_data(struct bpi_conn *conn, void *user)
     link->in_events = true;
     link_walk(link);
     link->in_events = false;
+    if (link->conn != NULL) {
+        wait_on(link);
+    }
 }
 
 static void on_drain(struct bpi_conn *conn, void *user)
@@ -687,12 +763,15 @@ void bpi_link_open(struct bpi_link *link,
         .tls = endpoint->tls,
         .host_name = endpoint->url.host,
         .open_timeout_us = config->connect_timeout_us,
+        .peer_silent_max_us = bpi_cluster_silent_max_us(config),
         .in_max_bytes = SUMMARY_BYTES_MAX + config->record_buffer_bytes,
     };
     link->loop = loop;
     link->version = (bpi_bolt_version)(link->place.key.protocol & 0xffff);
     link->utc_patch = utc_patch;
     link->failed = false;
+    link->paused = false;
+    atomic_store_explicit(&link->spoke_us, 0, memory_order_relaxed);
     link->identity = bpi_identity_ref(identity);
     link->sponsor = check != NULL ? &check->waiter : NULL;
     if (check != NULL) {
@@ -733,6 +812,8 @@ int bpi_link_login(struct bpi_link *link, struct bpi_identity *identity)
     bpi_identity_unref(link->identity);
     link->identity = identity;
     link->login_due = 2;
+    time_begin(link);
+    begin_waiting(link);
     bpi_timer_set(link->loop, &link->timer,
                   bpi_loop_now_us(link->loop) +
                       bpi_cluster_config(link->cluster)->connect_timeout_us);
@@ -748,6 +829,7 @@ int bpi_link_lend(struct bpi_link *link,
     link->lessee = lessee;
     link->lessee_user = user;
     link->paused = false;
+    link->failed = false;
     return identity == NULL ? 0 : bpi_link_login(link, identity);
 }
 
@@ -768,7 +850,7 @@ int bpi_link_send(struct bpi_link *link, uint8_t tag, const void *payload, size_
         return error;
     }
     if (link->state.pending_count == 1) {
-        link->heard_us = bpi_loop_now_us(link->loop); /* its time begins now */
+        begin_waiting(link);
     }
     if (link->silence_us != 0 && link->timer.position == 0) {
         bpi_timer_set(link->loop, &link->timer, bpi_loop_now_us(link->loop) + link->silence_us);
@@ -789,6 +871,7 @@ size_t bpi_link_unsent(const struct bpi_link *link)
 void bpi_link_pause(struct bpi_link *link)
 {
     link->paused = true;
+    due_set(link, 0);
     bpi_conn_read_pause(link->conn);
 }
 
@@ -796,6 +879,7 @@ void bpi_link_resume(struct bpi_link *link)
 {
     link->paused = false;
     link->heard_us = bpi_loop_now_us(link->loop);
+    wait_on(link);
     bpi_conn_read_resume(link->conn);
 }
 

@@ -12,7 +12,7 @@
  * RESET jumps a server's queue, so it is written only while neither BEGIN, COMMIT, ROLLBACK nor a log-in
  * is unanswered (`bpi_client_state_may_reset`).
  *
- * Owner: the loop it is on, for all but `place` (Lock: the cluster's mutex). While it is idle it stays
+ * Owner: the loop it is on, for all but `place` and `health` (Lock: the cluster's mutex). While it is idle it stays
  * with the loop of its last use; a grant to another loop hands it over by mail.
  */
 #ifndef BPI_ENGINE_LINK_H
@@ -22,9 +22,12 @@
 #include "bolt/client_state.h"
 #include "bolt/message.h"
 #include "net/loop.h"
+#include "pool/health.h"
 #include "pool/pool.h"
 
 #include <boltpool/types.h>
+
+#include <stdatomic.h>
 
 struct bpi_cluster;
 struct bpi_conn;
@@ -64,6 +67,8 @@ struct bpi_lessee {
     void (*on_login_failed)(void *user, const struct bpi_bolt_answer *answer);
     /* The connection is gone, with its unanswered requests. */
     void (*on_lost)(void *user, int error);
+    /* Somebody ends the lease (KILL): the lessee gives the link back, or closes it, and tells its own client. */
+    void (*on_killed)(void *user);
 };
 
 struct bpi_link {
@@ -74,15 +79,24 @@ struct bpi_link {
     enum bpi_link_phase phase;
     bpi_bolt_version version;
     bool utc_patch;
-    bool in_events;     /* inside the link's own walk over received bytes */
-    bool reset_sent;    /* CLEANING: the RESET is out */
-    bool failed;        /* the lease that ends was failed by the server, not by its client */
-    uint8_t login_due;  /* answers due of LOGOFF and LOGON */
-    bool paused;        /* the lessee reads no more for now */
-    bp_usec heard_us;   /* the last time that anything came, or an answer became due */
+    bool in_events;  /* inside the link's own walk over received bytes */
+    bool reset_sent; /* CLEANING: the RESET is out */
+    bool failed; /* the lease was failed by the server: not by its client, nor for want of room */
+    uint8_t login_due; /* answers due of LOGOFF and LOGON */
+    bool paused;       /* the lessee reads no more for now */
+    bp_usec heard_us;  /* the last time that anything came, or an answer became due */
+    bp_usec
+        timed_us; /* since when a request that holds no work is the only one unanswered; 0 = none */
+    bp_usec
+        round_trip_us; /* how long the last such one took, until the cluster has counted it; 0 = none */
+    /* For the watch, which looks from loop 0. Atomic: single values that may be a moment old. */
+    _Atomic bp_usec
+        due_us; /* since when an answer is due, with nothing heard; 0 = none is, or nobody reads */
+    _Atomic bp_usec spoke_us; /* when the server was heard on this connection last; 0 = never */
     bp_usec silence_us; /* with an answer due, a longer silence is a dead server; 0 = no limit */
     bool mid_record;    /* part of a large record was passed on */
 
+    struct bpi_health health; /* Lock: the cluster's mutex */
     struct bpi_identity *identity;
     struct bpi_client_state state;
     struct bpi_chunk_scanner scanner;
@@ -142,6 +156,10 @@ void bpi_link_close(struct bpi_link *link);
 /* Closes an idle link as BPI_POOL_CLOSE asks: GOODBYE, then the server's FIN is waited for, so that it
  * never sees more connections than allowed. On the link's loop. */
 void bpi_link_say_goodbye(struct bpi_link *link);
+/* The server is dead: what was due is lost. On the link's loop, inside no event of a link. */
+void bpi_link_bury(struct bpi_link *link);
+/* Ends its lease, whatever it is at. False: it isn't lent (yet). As above. */
+bool bpi_link_kill(struct bpi_link *link);
 /* Whether a link that was granted can be lent: false, it died meanwhile. */
 bool bpi_link_is_alive(struct bpi_link *link);
 /* Handing over: leaves its loop, arrives on another one. Each on the loop that it names. */

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/container.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "bolt/chunk.h"
 #include "bolt/handshake.h"
 #include "bolt/message.h"
@@ -27,6 +28,8 @@
 #include <string.h>
 #include <utlist.h>
 
+/* A server that restarts is found again within a second, one that is down costs one or two connects a second.
+ * Doubled, work could begin again only two seconds after a server is back. */
 #define BACKOFF_MIN_US ((bp_usec)50000)
 #define BACKOFF_MAX_US BP_USEC_PER_SECOND
 /* HELLO's answer is below 300 bytes on every server seen. */
@@ -66,17 +69,19 @@ static void probe_failed(struct bpi_probe *probe, const char *why)
     if (atomic_load(&probe->cluster->stopping)) {
         return;
     }
+    struct bpi_cluster *cluster = probe->cluster;
+    pthread_mutex_lock(&cluster->mutex);
+    bpi_health_failed(&probe_endpoint(probe)->health);
+    bpi_pool_endpoint_down(&cluster->pool, probe->endpoint, 0, bpi_loop_now_us(probe_loop(probe)));
+    pthread_mutex_unlock(&cluster->mutex);
     /* One line when it goes down, then one a minute or so. */
     if (probe->failures_count++ % 60 == 0) {
         bpi_log(BPI_LOG_WARN, "cluster", "%s: %s can't be used: %s; trying again",
                 bpi_cluster_config(probe->cluster)->name, probe_endpoint(probe)->name, why);
     }
-    probe->backoff_us = probe->backoff_us == 0 ? BACKOFF_MIN_US : probe->backoff_us * 2;
-    if (probe->backoff_us > BACKOFF_MAX_US) {
-        probe->backoff_us = BACKOFF_MAX_US;
-    }
-    bpi_timer_set(probe_loop(probe), &probe->timer,
-                  bpi_loop_now_us(probe_loop(probe)) + probe->backoff_us);
+    bp_usec wait_us = bpi_backoff_next(&probe->backoff, BACKOFF_MIN_US, BACKOFF_MAX_US,
+                                       bpi_random_unit(&probe->random));
+    bpi_timer_set(probe_loop(probe), &probe->timer, bpi_loop_now_us(probe_loop(probe)) + wait_us);
 }
 
 /* What all reached endpoints have in common. Called with the lock. */
@@ -200,11 +205,15 @@ static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
     const char *server = said.server;
     bool changed;
     pthread_mutex_lock(&cluster->mutex);
-    changed = strcmp(endpoint->server, server) != 0 || endpoint->spoken != probe->spoken;
+    changed = (meta.data != NULL && strcmp(endpoint->server, server) != 0) ||
+              endpoint->spoken != probe->spoken;
     endpoint->spoken = probe->spoken;
-    endpoint->recv_timeout_s = said.recv_timeout_s;
-    endpoint->ssr = said.ssr;
-    memcpy(endpoint->server, said.server, sizeof(endpoint->server));
+    if (meta.data != NULL || endpoint->server[0] == '\0') {
+        endpoint->recv_timeout_s = said.recv_timeout_s;
+        endpoint->ssr = said.ssr;
+        memcpy(endpoint->server, said.server, sizeof(endpoint->server));
+    }
+    bpi_health_answered(&endpoint->health);
     face_update_locked(cluster, endpoint);
     cluster->pool.endpoints[probe->endpoint].protocols = probe->spoken;
     if (!atomic_load(&cluster->stopping)) {
@@ -232,7 +241,7 @@ static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
         bpi_log(BPI_LOG_INFO, "cluster",
                 "%s: %s is up: %s, Bolt up to %s; clients are offered up to %s",
                 bpi_cluster_config(cluster)->name, endpoint->name,
-                server[0] == '\0' ? "a server before Bolt 5.1" : server,
+                endpoint->server[0] == '\0' ? "a server before Bolt 5.1" : endpoint->server,
                 bpi_bolt_version_format(bpi_bolt_versions_newest(probe->spoken), newest,
                                         sizeof(newest)),
                 bpi_bolt_version_format(bpi_bolt_versions_newest(face.versions), offered,
@@ -244,7 +253,8 @@ static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
                 bpi_cluster_config(cluster)->name);
     }
     probe->failures_count = 0;
-    probe->backoff_us = 0;
+    bpi_backoff_reset(&probe->backoff);
+    atomic_store(&probe->pressing, false);
     probe_end(probe);
     bpi_cluster_run_soon(cluster, probe_loop(probe));
 }
@@ -289,6 +299,13 @@ static void read_handshake(struct bpi_probe *probe, struct bpi_conn *conn)
     say_hello(probe, conn, version);
 }
 
+/* A server that is known, and has no thread for a HELLO at the moment, is at work: that must not look like one that
+ * is down. */
+static bool is_overload(struct bpi_probe *probe, const struct bpi_bolt_answer *answer)
+{
+    return probe_endpoint(probe)->spoken != 0 && bpi_bolt_answer_is_transient(answer);
+}
+
 static void read_hello(struct bpi_probe *probe, struct bpi_conn *conn)
 {
     struct bpi_chunk_reader reader = {.message = probe->answer};
@@ -317,6 +334,9 @@ static void read_hello(struct bpi_probe *probe, struct bpi_conn *conn)
             bpi_bolt_answer_read(bpi_buffer_head(&probe->answer), bpi_buffer_size(&probe->answer),
                                  &answer) != 0) {
             probe_failed(probe, "its answer to HELLO can't be read");
+        } else if (answer.tag != BPI_BOLT_SUCCESS && is_overload(probe, &answer)) {
+            struct bpi_bolt_span none = {0};
+            probe_succeeded(probe, none);
         } else if (answer.tag != BPI_BOLT_SUCCESS) {
             char text[256];
             char quoted[200];
@@ -351,6 +371,7 @@ static void on_open(struct bpi_conn *conn, void *user)
 static void on_data(struct bpi_conn *conn, void *user)
 {
     struct bpi_probe *probe = user;
+    bpi_watch_heard(probe->cluster, probe->endpoint);
     if (probe->phase == PROBE_HANDSHAKE) {
         read_handshake(probe, conn);
     } else {
@@ -370,36 +391,74 @@ static const struct bpi_conn_handler conn_handler = {
     .on_close = on_close,
 };
 
+/* Whether it may be asked now: the probe must not be one connection more than the limit, unless all that are there say
+ * nothing. With all places taken by working links the endpoint is up; where none of them is its own, it has to wait.
+ * With the lock; true: the probe is counted. */
+static bool may_start_locked(struct bpi_probe *probe, bool *ret_is_up)
+{
+    struct bpi_cluster *cluster = probe->cluster;
+    const struct bpi_pool *pool = &cluster->pool;
+    bool full =
+        probe_endpoint(probe)->spoken != 0 && bpi_pool_open_count(pool) >= pool->limits.links_max;
+    *ret_is_up = false;
+    if (full && !atomic_load(&probe->pressing)) {
+        *ret_is_up = pool->endpoints[probe->endpoint].open_count > 0;
+        return false;
+    }
+    cluster->probes_running++;
+    return true;
+}
+
+/* How long it may take: a server that may be dead has as long as the question allows, and no less than others. */
+static bp_usec patience_us(struct bpi_probe *probe)
+{
+    const struct bpi_cluster_config *config = bpi_cluster_config(probe->cluster);
+    bool pressing = atomic_load(&probe->pressing);
+    return pressing && config->dead_server_timeout_us > config->connect_timeout_us
+               ? config->dead_server_timeout_us
+               : config->connect_timeout_us;
+}
+
+/* No place for a connection. */
+static void probe_put_off(struct bpi_probe *probe, bool is_up)
+{
+    struct bpi_cluster *cluster = probe->cluster;
+    if (is_up) {
+        pthread_mutex_lock(&cluster->mutex);
+        bpi_pool_endpoint_up(&cluster->pool, probe->endpoint);
+        pthread_mutex_unlock(&cluster->mutex);
+        bpi_cluster_run_soon(cluster, probe_loop(probe));
+        return;
+    }
+    bpi_timer_set(probe_loop(probe), &probe->timer,
+                  bpi_loop_now_us(probe_loop(probe)) + BACKOFF_MAX_US);
+}
+
 static void probe_start(struct bpi_probe *probe)
 {
     struct bpi_cluster *cluster = probe->cluster;
     struct bpi_endpoint *endpoint = probe_endpoint(probe);
-    const struct bpi_cluster_config *config = bpi_cluster_config(cluster);
+    bool is_up;
     if (probe->conn != NULL || atomic_load(&cluster->stopping)) {
         return;
     }
     pthread_mutex_lock(&cluster->mutex);
-    /* The probe must not be one connection more than the limit. With all places taken by working
-     * links the endpoint is up. */
-    bool full = endpoint->spoken != 0 &&
-                bpi_pool_open_count(&cluster->pool) >= cluster->pool.limits.links_max;
-    if (full) {
-        bpi_pool_endpoint_up(&cluster->pool, probe->endpoint);
-    } else {
-        cluster->probes_running++;
-    }
+    bool may_start = may_start_locked(probe, &is_up);
     pthread_mutex_unlock(&cluster->mutex);
-    if (full) {
-        bpi_cluster_run_soon(cluster, probe_loop(probe));
+    if (!may_start) {
+        probe_put_off(probe, is_up);
         return;
     }
+    bp_usec limit_us = patience_us(probe);
     struct bpi_conn_options options = {
         .handler = &conn_handler,
         .user = probe,
         .tls = endpoint->tls,
         .host_name = endpoint->url.host,
-        .open_timeout_us = config->connect_timeout_us,
+        .open_timeout_us = limit_us,
+        .peer_silent_max_us = bpi_cluster_silent_max_us(bpi_cluster_config(cluster)),
     };
+    bpi_watch_asked(cluster, probe->endpoint);
     int error = bpi_conn_connect(probe_loop(probe), endpoint->url.host, endpoint->url.port,
                                  &options, &probe->conn);
     if (error != 0) {
@@ -410,15 +469,14 @@ static void probe_start(struct bpi_probe *probe)
         probe_failed(probe, bp_error_text(error));
         return;
     }
-    bpi_timer_set(probe_loop(probe), &probe->timer,
-                  bpi_loop_now_us(probe_loop(probe)) + config->connect_timeout_us);
+    bpi_timer_set(probe_loop(probe), &probe->timer, bpi_loop_now_us(probe_loop(probe)) + limit_us);
 }
 
 static void on_timer(struct bpi_timer *timer)
 {
     struct bpi_probe *probe = BPI_CONTAINER(timer, struct bpi_probe, timer);
     if (probe->conn != NULL) {
-        probe_failed(probe, "it did not answer within connect_timeout");
+        probe_failed(probe, "it did not answer in time (connect_timeout, dead_server_timeout)");
     } else {
         probe_start(probe);
     }
@@ -438,6 +496,10 @@ void bpi_probe_init(struct bpi_probe *probe, struct bpi_cluster *cluster, unsign
     probe->timer.on_fire = on_timer;
     probe->mail.deliver = on_mail;
     atomic_init(&probe->wanted, false);
+    atomic_init(&probe->pressing, false);
+    uint64_t seed;
+    memcpy(&seed, cluster->key, sizeof(seed));
+    bpi_random_init(&probe->random, seed ^ (endpoint + 1));
 }
 
 void bpi_probe_want(struct bpi_probe *probe)
@@ -445,6 +507,12 @@ void bpi_probe_want(struct bpi_probe *probe)
     if (!atomic_exchange(&probe->wanted, true)) {
         bpi_loop_post(probe->cluster->loops[0], &probe->mail);
     }
+}
+
+void bpi_probe_press(struct bpi_probe *probe)
+{
+    atomic_store(&probe->pressing, true);
+    bpi_probe_want(probe);
 }
 
 void bpi_probe_stop(struct bpi_probe *probe)

@@ -234,6 +234,7 @@ conn_new(struct bpi_loop *loop, const struct bpi_conn_options *options, struct b
     conn->opening->executor = options->executor != NULL ? options->executor : &bpi_executor_uv;
     conn->opening->tls = options->tls != NULL ? bpi_tls_context_ref(options->tls) : NULL;
     conn->opening->tls_optional = options->tls_optional;
+    conn->opening->peer_silent_max_us = options->peer_silent_max_us;
     if (options->open_timeout_us > 0) {
         conn->opening->deadline_us = bpi_loop_now_us(loop) + options->open_timeout_us;
         bpi_timer_set(loop, &conn->timer, conn->opening->deadline_us);
@@ -307,7 +308,7 @@ int bpi_conn_accept(struct bpi_loop *loop,
         conn_undo(conn);
         return error;
     }
-    bpi_conn_socket_tune(fd, false);
+    bpi_conn_socket_tune(fd, 0);
     socklen_t size = sizeof(conn->peer);
     if (getpeername(fd, &conn->peer.any, &size) != 0) {
         conn->peer.any.sa_family = AF_UNSPEC;

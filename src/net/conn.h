@@ -50,7 +50,10 @@ struct bpi_conn_options {
     bool tls_optional;           /* accepted connections: TLS if the first byte is 0x16 */
     const char *host_name;       /* outgoing TLS: the name to check and to send as SNI */
     bp_usec open_timeout_us;     /* connect and TLS together; 0 = none */
-    size_t high_bytes;           /* see on_drain; 0 = 256 KiB */
+    bp_usec
+        peer_silent_max_us; /* outgoing: the peer's system may leave bytes, and questions of keep-alive, without
+                                 * an acknowledgement for so long; 0 = 30 s */
+    size_t high_bytes;   /* see on_drain; 0 = 256 KiB */
     size_t in_max_bytes; /* reading pauses by itself while `in` holds this much; 0 = 1 MiB */
 };
 

@@ -27,7 +27,7 @@
 
 /* A peer that is gone without a word (power, cable) is noticed by keep-alive 90 s after its last sign
  * of life: 60 s of silence, then three questions 10 s apart. Halving finds it sooner and wakes twice
- * as many idle sockets. */
+ * as many idle sockets. Of a server, where there are few, a third of the silence that it is allowed. */
 #define KEEP_IDLE_S     60
 #define KEEP_INTERVAL_S 10
 #define KEEP_COUNT      3
@@ -36,7 +36,7 @@
  * 5.11, measured on 6.18) also counts the time in which a living reader keeps its window closed, and
  * a driver that reads slowly would be cut off with half a result. There the system's own limit for
  * retransmissions holds, about 15 minutes. */
-#define SERVER_SILENT_MS 30000U
+#define SERVER_SILENT_US (30 * BP_USEC_PER_SECOND)
 
 /* Dropping. */
 
@@ -230,17 +230,29 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-void bpi_conn_socket_tune(int fd, bool is_outgoing)
+/* At least a second: keep-alive knows no less, and 0 would mean none. */
+static int seconds_of(bp_usec span_us)
 {
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
-    if (is_outgoing) {
-        unsigned silent_ms = SERVER_SILENT_MS;
+    bp_usec seconds = span_us / BP_USEC_PER_SECOND;
+    return seconds < 1 ? 1 : seconds > 3600 ? 3600 : (int)seconds;
+}
+
+void bpi_conn_socket_tune(int fd, bp_usec silent_max_us)
+{
+    int idle_s = KEEP_IDLE_S;
+    int interval_s = KEEP_INTERVAL_S;
+    if (silent_max_us != 0) {
+        int third_s = seconds_of(silent_max_us / 3);
+        unsigned silent_ms = (unsigned)seconds_of(silent_max_us) * 1000U;
+        idle_s = third_s < idle_s ? third_s : idle_s;
+        interval_s = third_s < interval_s ? third_s : interval_s;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms));
     }
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
 }
 
 static void connected(struct bpi_conn *conn)
@@ -263,7 +275,8 @@ static int connect_to(struct bpi_conn *conn, const struct sockaddr *address)
     if (conn->fd < 0) {
         return -errno;
     }
-    bpi_conn_socket_tune(conn->fd, true);
+    bp_usec silent_us = conn->opening->peer_silent_max_us;
+    bpi_conn_socket_tune(conn->fd, silent_us == 0 ? SERVER_SILENT_US : silent_us);
     socklen_t size =
         address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     if (connect(conn->fd, address, size) != 0 && errno != EINPROGRESS) {

@@ -83,9 +83,10 @@ struct conn_opening {
     struct addrinfo *next;        /* to try next */
     struct addrinfo literal_info; /* a literal address as a list of one */
     struct sockaddr_storage literal;
-    bp_usec deadline_us; /* 0 = none */
-    int last_error;      /* of the address tried last */
-    bool on_helper;      /* the look-up is; its callback frees this struct */
+    bp_usec deadline_us;        /* 0 = none */
+    bp_usec peer_silent_max_us; /* as in the options */
+    int last_error;             /* of the address tried last */
+    bool on_helper;             /* the look-up is; its callback frees this struct */
     bool is_outgoing;
     bool tls_optional;
     bool got_bytes; /* the peer has sent anything at all */
@@ -172,8 +173,9 @@ void bpi_conn_on_open_timeout(struct bpi_conn *conn);
 void bpi_conn_opening_drop(struct bpi_conn *conn);
 /* Frees `tls`, at once or when its work is back. */
 void bpi_conn_tls_drop(struct bpi_conn *conn);
-/* Errors are not reported: a socket without an option still works. */
-void bpi_conn_socket_tune(int fd, bool is_outgoing);
+/* `silent_max_us`: how long a server's system may acknowledge nothing; 0 = for clients, no such limit. Errors are not
+ * reported: a socket without an option still works. */
+void bpi_conn_socket_tune(int fd, bp_usec silent_max_us);
 
 /* conn_stream.c */
 /* Reads what is there, at most four times. */

@@ -1,8 +1,6 @@
 /* See suspicion.h. */
 #include "pool/suspicion.h"
 
-#include "base/assert.h"
-
 static bool is_over(bp_usec since_us, bp_usec span_us, bp_usec now_us)
 {
     return now_us >= since_us && now_us - since_us >= span_us;
@@ -54,8 +52,9 @@ enum bpi_suspicion_step bpi_suspicion_next(struct bpi_suspicion *suspicion,
     return BPI_SUSPICION_NOTHING;
 }
 
-void bpi_suspicion_no_link(struct bpi_suspicion *suspicion, bp_usec now_us)
+void bpi_suspicion_asked(struct bpi_suspicion *suspicion, bp_usec now_us)
 {
-    BP_ASSERT(suspicion->state == BPI_SUSPICION_ASKED_LINK);
-    state_set(suspicion, BPI_SUSPICION_ASKED_SERVER, now_us);
+    if (suspicion->state == BPI_SUSPICION_CALM || suspicion->state == BPI_SUSPICION_ASKED_LINK) {
+        state_set(suspicion, BPI_SUSPICION_ASKED_SERVER, now_us);
+    }
 }

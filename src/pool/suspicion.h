@@ -9,6 +9,7 @@
  *
  * States -> what leads on:
  *   CALM -> silence -> ASKED_LINK -> patience, or no idle link -> ASKED_SERVER -> silence -> DEAD
+ *   CALM -> it is asked for another reason -> ASKED_SERVER
  *   any -> something was heard since -> CALM
  *
  * Pure: time, silence and what was heard are handed in. Owner: whoever watches.
@@ -40,7 +41,7 @@ struct bpi_suspicion_limits {
 
 enum bpi_suspicion_step {
     BPI_SUSPICION_NOTHING,
-    BPI_SUSPICION_ASK_LINK,   /* by RESET; if none is idle, bpi_suspicion_no_link() */
+    BPI_SUSPICION_ASK_LINK,   /* by RESET; if none is idle, the server: bpi_suspicion_asked() */
     BPI_SUSPICION_ASK_SERVER, /* on a new connection */
     BPI_SUSPICION_BURY, /* it is dead: nothing that is due will come; said again while more is due */
 };
@@ -52,7 +53,7 @@ enum bpi_suspicion_step bpi_suspicion_next(struct bpi_suspicion *suspicion,
                                            bp_usec due_us,
                                            bp_usec heard_us,
                                            bp_usec now_us);
-/* No link was idle: the server is to be asked. */
-void bpi_suspicion_no_link(struct bpi_suspicion *suspicion, bp_usec now_us);
+/* The server is asked on a new connection, whatever for: no link was idle, or one was lost. */
+void bpi_suspicion_asked(struct bpi_suspicion *suspicion, bp_usec now_us);
 
 #endif

@@ -33,7 +33,7 @@ static void a_stopped_server_is_dead_after_twice_the_time(void **state)
         now_us += SECOND;
     }
     assert_int_equal(next(&suspicion, START, START, now_us), BPI_SUSPICION_ASK_LINK);
-    bpi_suspicion_no_link(&suspicion, now_us);
+    bpi_suspicion_asked(&suspicion, now_us);
     bp_usec asked_us = now_us;
     while (now_us < asked_us + DEAD) {
         assert_int_equal(next(&suspicion, START, START, now_us), BPI_SUSPICION_NOTHING);
@@ -114,7 +114,7 @@ static void nobody_is_buried_who_spoke(void **state)
             switch (next(&suspicion, START, heard_us, now_us)) {
             case BPI_SUSPICION_ASK_LINK:
                 if (bpi_random_below(&random, 2) == 0) {
-                    bpi_suspicion_no_link(&suspicion, now_us);
+                    bpi_suspicion_asked(&suspicion, now_us);
                 }
                 asked_us = now_us;
                 break;
