@@ -529,28 +529,3 @@ void bpi_cluster_free(struct bpi_cluster *cluster)
     explicit_bzero(cluster->key, sizeof(cluster->key));
     free(cluster);
 }
-
-void bpi_cluster_stats_get(struct bpi_cluster *cluster, struct bpi_cluster_stats *ret_stats)
-{
-    lock(cluster);
-    *ret_stats = *cluster->stats;
-    const struct bpi_pool *pool = &cluster->pool;
-    ret_stats->links_open = bpi_pool_open_count(pool);
-    ret_stats->links_idle = pool->counts[BPI_POOL_IDLE];
-    ret_stats->links_leased = pool->counts[BPI_POOL_LEASED];
-    ret_stats->waiters = pool->waiters_count;
-    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        ret_stats->leased[i] = pool->classes[i].leased;
-        ret_stats->queued[i] = pool->classes[i].queue.count;
-    }
-    ret_stats->endpoints_count = cluster->endpoints_count;
-    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
-        memcpy(ret_stats->endpoints[i].name, cluster->endpoints[i].name,
-               sizeof(ret_stats->endpoints[i].name));
-        ret_stats->endpoints[i].up = pool->endpoints[i].up;
-        ret_stats->endpoints[i].links_open = pool->endpoints[i].open_count;
-        ret_stats->endpoints[i].leased = pool->endpoints[i].leased_count;
-        ret_stats->endpoints[i].granted = pool->endpoints[i].granted_total;
-    }
-    unlock(cluster);
-}

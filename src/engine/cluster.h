@@ -112,10 +112,16 @@ struct bpi_cluster_stats {
     struct {
         char name[300];
         bool up;
+        bool draining;
         unsigned links_open;
         unsigned leased;
         uint64_t granted;
+        double health;         /* 0..1, see pool/health.h */
+        bp_usec round_trip_us; /* of a request without work, smoothed; 0 = not known */
     } endpoints[BPI_CONFIG_ENDPOINTS_MAX];
+    bool paused;
+    double links_health_worst; /* of the open links; 1 where there is none */
+    double links_health_mean;
     uint64_t logins_checked;
     uint64_t logins_swapped; /* LOGOFF and LOGON on a link */
     uint64_t links_opened;
@@ -175,6 +181,33 @@ void bpi_cluster_verify(struct bpi_cluster *cluster,
                         bpi_bolt_version version,
                         bool utc_patch);
 bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *login);
+
+/* ---- for people (control.c); threads: any ---- */
+
+enum bpi_cluster_pause_state {
+    BPI_CLUSTER_RUNNING,
+    BPI_CLUSTER_PAUSING, /* transactions are still running, or links closing */
+    BPI_CLUSTER_PAUSED,  /* nothing is left at the servers: they may be restarted */
+};
+
+/* New work waits (up to its queue_timeout), transactions that run may end, and links are closed as they become idle.
+ * In session mode a client keeps its link until it goes. */
+void bpi_cluster_pause(struct bpi_cluster *cluster);
+void bpi_cluster_resume(struct bpi_cluster *cluster);
+/* How far a pause has come; RUNNING where somebody has resumed meanwhile. *ret_leased (or NULL): links still lent. */
+enum bpi_cluster_pause_state bpi_cluster_pause_state(struct bpi_cluster *cluster,
+                                                     unsigned *ret_leased);
+/* All links are renewed: each is closed as it becomes free. */
+void bpi_cluster_reconnect(struct bpi_cluster *cluster);
+/* No new work goes to the endpoint ("host:port", as in the stats), its links close as they become idle; or it is taken
+ * back into use. Errors: BP_E_USAGE, there is none of that name. */
+BP_MUST_CHECK int
+bpi_cluster_drain(struct bpi_cluster *cluster, const char *endpoint, bool draining);
+/* Ends a lease: its lessee tells its client, and the link is cleaned or closed. Errors: BP_E_USAGE, there is none of
+ * that id (any more); BP_E_NO_MEMORY. */
+BP_MUST_CHECK int bpi_cluster_kill(struct bpi_cluster *cluster, uint64_t lease_id);
+
+const char *bpi_cluster_endpoint_name(const struct bpi_cluster *cluster, unsigned endpoint);
 
 /* Threads: any. */
 void bpi_cluster_stats_get(struct bpi_cluster *cluster, struct bpi_cluster_stats *ret_stats);

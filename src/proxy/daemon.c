@@ -458,6 +458,16 @@ unsigned bpi_daemon_clusters_count(const struct bpi_daemon *daemon)
     return daemon->fronts_count;
 }
 
+unsigned bpi_daemon_loops_count(const struct bpi_daemon *daemon)
+{
+    return daemon->loops_count;
+}
+
+struct bpi_worker *bpi_daemon_worker(struct bpi_daemon *daemon, unsigned index)
+{
+    return &daemon->workers[index];
+}
+
 struct bpi_cluster *bpi_daemon_cluster(const struct bpi_daemon *daemon, unsigned index)
 {
     return daemon->fronts[index].cluster;

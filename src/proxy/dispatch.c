@@ -245,8 +245,8 @@ static void lease_begin(struct bpi_session *session, struct bpi_link *link)
     session->link_dirty = false;
     session->link_paused = false;
     session->leased_us = bpi_session_now_us(session);
-    session->lease_reported = false;
     session->active_us = session->leased_us;
+    session->leak_reports = 0;
 }
 
 static void wish_done(struct bpi_session *session, struct bpi_link *link, bool login)
@@ -506,7 +506,7 @@ static bool pass_on(struct bpi_session *session, struct bpi_request *request)
     if (opens && request->tag != BPI_BOLT_ROUTE) {
         session->mode_read = request->tx.mode_read;
         session->leased_us = bpi_session_now_us(session);
-        session->lease_reported = false;
+        session->leak_reports = 0;
     }
     if (request->tag == BPI_BOLT_RUN && session->shape == 0 &&
         bpi_daemon_config(session->worker->daemon)->learn_classes) {

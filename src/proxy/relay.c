@@ -62,6 +62,7 @@ void bpi_session_lease_reset(struct bpi_session *session)
 void bpi_session_lease_end(struct bpi_session *session)
 {
     struct bpi_link *link = session->link;
+    bpi_session_leak_end(session);
     if (session->lease_kind != BPI_LEASE_ROUTE) {
         atomic_fetch_add_explicit(&session->worker->transactions, 1, memory_order_relaxed);
     }
@@ -132,7 +133,7 @@ void bpi_session_evict(struct bpi_session *session, const char *code, const char
     answer_lost(session, code, text);
 }
 
-static bool outcome_is_unknown(const struct bpi_session *session)
+bool bpi_session_outcome_is_unknown(const struct bpi_session *session)
 {
     if (session->lease_kind == BPI_LEASE_AUTO) {
         return !session->mode_read && session->ahead == BPI_SERVER_AUTO_COMMIT && !session->failed;
@@ -140,8 +141,9 @@ static bool outcome_is_unknown(const struct bpi_session *session)
     return session->commit_sent && !session->mode_read;
 }
 
-void bpi_session_stop(struct bpi_session *session, const char *text)
+void bpi_session_stop(struct bpi_session *session, const char *code, const char *text)
 {
+    session->stop_code = code;
     free(session->doom_text);
     session->doom_text = strdup(text);
     session->stopping = true;
@@ -161,7 +163,7 @@ void bpi_session_stop(struct bpi_session *session, const char *text)
 
 void bpi_session_stop_end(struct bpi_session *session)
 {
-    bool unknown = outcome_is_unknown(session);
+    bool unknown = bpi_session_outcome_is_unknown(session);
     struct bpi_link *link = session->link;
     char *text = session->doom_text;
     session->doom_text = NULL;
@@ -172,7 +174,7 @@ void bpi_session_stop_end(struct bpi_session *session)
     if (unknown || text == NULL) {
         session->phase = BPI_SESSION_CLOSING;
     } else {
-        answer_lost(session, BPI_CODE_TIMED_OUT, text);
+        answer_lost(session, session->stop_code, text);
     }
     free(text);
 }
@@ -193,7 +195,7 @@ static bool answer_stopped(struct bpi_session *session, const struct bpi_bolt_an
     } else if (session->failed) {
         bpi_session_ignore(session);
     } else {
-        bpi_session_fail(session, BPI_CODE_TIMED_OUT, session->doom_text, false);
+        bpi_session_fail(session, session->stop_code, session->doom_text, false);
     }
     session->failed = true;
     return true;
@@ -300,7 +302,7 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
         struct bpi_link *link = session->link;
         session->link = NULL;
         session->state = session->failed ? BPI_SERVER_FAILED : BPI_SERVER_READY;
-        session->doom_code = session->failed ? NULL : BPI_CODE_TIMED_OUT;
+        session->doom_code = session->failed ? NULL : session->stop_code;
         session->stopping = false;
         session->reset_sent = false;
         session->commit_sent = false;
@@ -355,6 +357,7 @@ on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_a
         return;
     }
     struct bpi_link *link = session->link;
+    bpi_session_leak_end(session);
     session->link = NULL;
     session->state = BPI_SERVER_FAILED;
     bpi_link_clean(link);
@@ -427,8 +430,9 @@ static void on_lost(void *user, int error)
 {
     struct bpi_session *session = user;
     char text[256];
+    bpi_session_leak_end(session);
     session->link = NULL;
-    if (session->mid_record || outcome_is_unknown(session)) {
+    if (session->mid_record || bpi_session_outcome_is_unknown(session)) {
         bpi_session_log(
             session, BPI_LOG_WARN,
             "its server was lost (%s) %s; its connection is closed, as the server's would be",
@@ -463,4 +467,5 @@ const struct bpi_lessee bpi_session_lessee = {
     .on_drain = on_drain,
     .on_login_failed = on_login_failed,
     .on_lost = on_lost,
+    .on_killed = bpi_session_lease_killed,
 };

@@ -2,7 +2,6 @@
 #include "proxy/session.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/container.h"
 #include "base/log.h"
 #include "bolt/packstream.h"
@@ -107,6 +106,7 @@ static void let_go(struct bpi_session *session)
     }
     if (session->link != NULL) {
         struct bpi_link *link = session->link;
+        bpi_session_leak_end(session);
         session->link = NULL;
         bpi_link_clean(link);
     }
@@ -509,7 +509,7 @@ static const struct bpi_conn_handler conn_handler = {
 
 static void earlier(bp_usec *deadline_us, bp_usec base_us, bp_usec span_us)
 {
-    if (span_us != 0 && (*deadline_us == 0 || base_us + span_us < *deadline_us)) {
+    if (base_us != 0 && span_us != 0 && (*deadline_us == 0 || base_us + span_us < *deadline_us)) {
         *deadline_us = base_us + span_us;
     }
 }
@@ -521,19 +521,13 @@ static bool is_idle_in_transaction(const struct bpi_session *session)
            (session->unanswered == 0 || session->link_paused);
 }
 
-/* Work under way may be committed at any moment, unasked: what is said of it has to wait for the server. */
-static bool may_be_committed(const struct bpi_session *session)
-{
-    return session->commit_sent || (session->lease_kind == BPI_LEASE_AUTO && !session->mode_read &&
-                                    session->unanswered > 0);
-}
-
 /* Whether time-outs apply to the transaction: not while the server is at its COMMIT, whose outcome is on its
  * way. */
 static bool is_timed(const struct bpi_session *session)
 {
     return session->link != NULL && session->lease_kind != BPI_LEASE_SESSION &&
-           !session->stopping && (!may_be_committed(session) || bpi_session_may_reset(session));
+           !session->stopping &&
+           (!bpi_session_may_be_committed(session) || bpi_session_may_reset(session));
 }
 
 static bool has_answer_due(const struct bpi_session *session)
@@ -555,12 +549,6 @@ static bp_usec keep_alive_us(const struct bpi_session *session)
                                                                            : interval_us;
 }
 
-/* In the middle of work; session mode keeps its link in between, too. */
-static bool is_at_work(const struct bpi_session *session)
-{
-    return session->link != NULL && session->lease_kind != BPI_LEASE_SESSION;
-}
-
 static bp_usec next_deadline_us(const struct bpi_session *session)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
@@ -573,9 +561,6 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
             earlier(&next_us, session->wish.waiter.arrived_us, config->queue_notify_after_us);
         }
     }
-    if (is_at_work(session) && !session->lease_reported) {
-        earlier(&next_us, session->leased_us, config->leak_report_after_us);
-    }
     if (session->link != NULL && session->stopping) {
         earlier(&next_us, session->stop_until_us, 1);
     } else if (is_timed(session)) {
@@ -584,6 +569,7 @@ static bp_usec next_deadline_us(const struct bpi_session *session)
             earlier(&next_us, session->active_us, config->idle_transaction_timeout_us);
         }
     }
+    earlier(&next_us, bpi_session_leak_at_us(session), 1);
     if (has_answer_due(session) && session->version != 0 && !session->mid_record) {
         earlier(&next_us, session->spoke_us, keep_alive_us(session));
     }
@@ -620,36 +606,11 @@ static void check_wish_time(struct bpi_session *session, bp_usec now_us)
     }
 }
 
-/* Once for each lease: who holds it, since when and for what, and on whose side it stands still. */
-static void report_leak(struct bpi_session *session, bp_usec now_us)
-{
-    const struct bpi_cluster_config *config = bpi_session_config(session);
-    bp_usec held_us = now_us - session->leased_us;
-    if (!is_at_work(session) || session->lease_reported || config->leak_report_after_us == 0 ||
-        held_us < config->leak_report_after_us) {
-        return;
-    }
-    char user[128];
-    char application[128];
-    char since[32];
-    const char *own = bpi_session_user(session);
-    const char *agent = session->hello == NULL ? "" : session->hello->application;
-    session->lease_reported = true;
-    bpi_clock_format(bpi_clock_wall_us() - (int64_t)held_us, since, sizeof(since));
-    bpi_session_log(
-        session, BPI_LOG_WARN,
-        "holds a link of [cluster %s] since %s, for longer than leak_report_after: user "
-        "'%s', operation %s, driver '%s'; %s for %.1f s",
-        config->name, since, bpi_log_quote(user, sizeof(user), own, strlen(own)),
-        session->operation, bpi_log_quote(application, sizeof(application), agent, strlen(agent)),
-        session->unanswered > 0 ? "the server has said nothing" : "it has done nothing",
-        (double)(now_us - session->active_us) / 1e6);
-}
-
 static void check_lease_time(struct bpi_session *session, bp_usec now_us)
 {
     const struct bpi_cluster_config *config = bpi_session_config(session);
     char text[256];
+    bpi_session_leak_check(session, now_us);
     if (session->stopping && now_us > session->stop_until_us) {
         bpi_session_stop_end(session);
         return;
@@ -673,8 +634,8 @@ static void check_lease_time(struct bpi_session *session, bp_usec now_us)
         return;
     }
     bpi_session_log(session, BPI_LOG_INFO, "%s", text);
-    if (may_be_committed(session) && !session->mid_record) {
-        bpi_session_stop(session, text);
+    if (bpi_session_may_be_committed(session) && !session->mid_record) {
+        bpi_session_stop(session, BPI_CODE_TIMED_OUT, text);
     } else {
         bpi_session_evict(session, BPI_CODE_TIMED_OUT, text);
     }
@@ -698,7 +659,6 @@ static void on_timer(struct bpi_timer *timer)
     if (session->wish_wait == BPI_WAIT_ON) {
         check_wish_time(session, now_us);
     } else if (session->link != NULL) {
-        report_leak(session, now_us);
         check_lease_time(session, now_us);
     }
     if (session->phase == BPI_SESSION_MESSAGES && has_answer_due(session) && !session->mid_record) {

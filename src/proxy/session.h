@@ -156,14 +156,15 @@ struct bpi_session {
     bool link_paused; /* the client reads too slowly */
     bool mid_record;  /* a part of a record is out: nothing else may be written */
     bp_usec leased_us;
-    bool lease_reported; /* it is held for too long, and the log says so */
-    bp_usec active_us;   /* the last time that either side did something */
-    bp_usec spoke_us;    /* the last time that something was written to the client */
+    bp_usec active_us; /* the last time that either side did something */
+    bp_usec spoke_us;  /* the last time that something was written to the client */
     /* A transaction that was ended here, while its client wasn't waiting for an answer: the next request
      * is told. Static strings, or NULL. */
     char *route_address; /* that the client's ROUTE named; allocated */
     const char *doom_code;
-    char *doom_text; /* allocated */
+    char *doom_text;       /* allocated */
+    const char *stop_code; /* what is told of it while `stopping` */
+    unsigned leak_reports; /* of the transaction under way, see lease.c */
 };
 
 /* All that one loop serves. */
@@ -178,6 +179,7 @@ struct bpi_worker {
     unsigned hash_running;
     struct bpi_log_limit queue_log;
     struct bpi_log_limit client_log;
+    struct bpi_log_limit leak_log;
     _Atomic uint64_t transactions;
     _Atomic uint64_t refusals;
     _Atomic uint64_t claims_lowered; /* of tx_metadata, above what the client may claim */
@@ -248,12 +250,29 @@ void bpi_session_lease_end(struct bpi_session *session);
 void bpi_session_evict(struct bpi_session *session, const char *code, const char *text);
 /* Stops what may be committed meanwhile (an auto-commit, or work with its COMMIT right behind) by a RESET, and
  * lets its answers tell whether that came in time: if it did, the client is told `text` in place of them. A
- * server that doesn't answer within reset_timeout is given up (bpi_session_stop_end). */
-void bpi_session_stop(struct bpi_session *session, const char *text);
+ * server that doesn't answer within reset_timeout is given up (bpi_session_stop_end). `code` is static. */
+void bpi_session_stop(struct bpi_session *session, const char *code, const char *text);
 void bpi_session_stop_end(struct bpi_session *session);
 /* Whether a RESET may go to the link that is held: not while the server is at a BEGIN, COMMIT or ROLLBACK. */
 bool bpi_session_may_reset(const struct bpi_session *session);
+/* Something was passed on whose effect nobody can tell if the link is lost now. */
+bool bpi_session_outcome_is_unknown(const struct bpi_session *session);
 #define BPI_CODE_TIMED_OUT "Neo.ClientError.Transaction.TransactionTimedOut"
+/* What drivers make of a server's "Transaction.Terminated": no reason to try again. */
+#define BPI_CODE_TERMINATED "Neo.ClientError.Transaction.Terminated"
+
+/* lease.c */
+/* Work under way may be committed at any moment, unasked: what is said of it has to wait for the server. */
+bool bpi_session_may_be_committed(const struct bpi_session *session);
+/* When its transaction is to be reported as one that takes long; 0 = never. */
+bp_usec bpi_session_leak_at_us(const struct bpi_session *session);
+void bpi_session_leak_check(struct bpi_session *session, bp_usec now_us);
+/* The transaction ends: if it was reported, that is, too. */
+void bpi_session_leak_end(struct bpi_session *session);
+/* KILL of its lease. */
+void bpi_session_lease_killed(void *user);
+/* KILL of the client: it is told, where it waits for an answer, and its connection closed. */
+void bpi_session_kill(struct bpi_session *session);
 
 /* Who the client is, whatever account it works as; "" before the log-in. */
 const char *bpi_session_user(const struct bpi_session *session);
