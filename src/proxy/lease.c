@@ -52,16 +52,16 @@ static void leak_log(struct bpi_session *session, const char *what, bp_usec now_
     }
     bpi_clock_format(bpi_clock_wall_us() - (int64_t)held_us, since, sizeof(since));
     bpi_log(BPI_LOG_WARN, "lease",
-            "client %" PRIu64 " %s a link of [cluster %s] to %s since %s (%.3g s), for longer than "
-            "leak_report_after: lease %" PRIu64
-            ", class %s, user '%s', operation %s, driver '%s'; %s for %.1f s%s",
-            session->id, what, bpi_session_config(session)->name,
-            bpi_cluster_endpoint_name(session->front->cluster, place->endpoint), since,
-            (double)held_us / 1e6, place->lease_id, bpi_class_name(place->class_),
+            "client %" PRIu64 " %s a link of [cluster %s] since %s, for %.3g s, longer than "
+            "leak_report_after: user '%s', operation %s, driver '%s'; %s for %.1f s; lease %" PRIu64
+            " of class %s to %s%s",
+            session->id, what, bpi_session_config(session)->name, since, (double)held_us / 1e6,
             bpi_log_quote(user, sizeof(user), own, strlen(own)), session->operation,
             bpi_log_quote(application, sizeof(application), agent, strlen(agent)),
             session->unanswered > 0 ? "the server has said nothing" : "it has done nothing",
-            (double)(now_us - session->active_us) / 1e6, more);
+            (double)(now_us - session->active_us) / 1e6, place->lease_id,
+            bpi_class_name(place->class_),
+            bpi_cluster_endpoint_name(session->front->cluster, place->endpoint), more);
 }
 
 void bpi_session_leak_check(struct bpi_session *session, bp_usec now_us)
@@ -80,7 +80,7 @@ void bpi_session_leak_check(struct bpi_session *session, bp_usec now_us)
 void bpi_session_leak_end(struct bpi_session *session)
 {
     if (session->leak_reports > 0 && session->link != NULL) {
-        leak_log(session, "has given back, and held,", bpi_session_now_us(session));
+        leak_log(session, "has given back, having held it,", bpi_session_now_us(session));
     }
     session->leak_reports = 0;
 }
