@@ -1,7 +1,7 @@
 /* `boltpool serve`: the daemon with its signals.
  *
- * SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once. Signals are blocked everywhere and
- * taken by the main thread, which does nothing else.
+ * SIGHUP reloads, SIGUSR1 pauses, SIGUSR2 resumes (as PgBouncer's do), SIGTERM and SIGINT drain, a second one ends at
+ * once. Signals are blocked everywhere and taken by the main thread, which does nothing else.
  */
 #include "cli/command.h"
 
@@ -34,7 +34,8 @@ static int usage(FILE *out, int status)
           "  -l, --listen ADDRESS  listen here (127.0.0.1:7688)\n"
           "  -n, --max-links N     connections to the servers (20)\n"
           "  -v, --verbose         log more\n\n"
-          "signals: HUP reloads, TERM and INT drain, a second one ends at once\n"
+          "signals: HUP reloads, USR1 pauses, USR2 resumes, TERM and INT drain, a second one ends\n"
+          "at once\n"
           "exit status: 0 drained and stopped, 1 could not start, 2 called wrongly, 3 cut short\n",
           out);
     return status;
@@ -97,6 +98,43 @@ static void reload(struct bpi_daemon *daemon, const struct arguments *arguments)
     bpi_log(BPI_LOG_INFO, "config", "%s was read again", arguments->file);
 }
 
+static void pause_all(struct bpi_daemon *daemon)
+{
+    int error = bpi_daemon_pause(daemon, NULL);
+    (void)error; /* there always is a cluster */
+    bpi_log(BPI_LOG_INFO, "serve",
+            "SIGUSR1: pausing: new work waits, running transactions may end; SIGUSR2 resumes");
+}
+
+static void resume_all(struct bpi_daemon *daemon)
+{
+    int error = bpi_daemon_resume(daemon, NULL);
+    (void)error;
+    bpi_log(BPI_LOG_INFO, "serve", "SIGUSR2: resumed");
+}
+
+/* The next signal; while a pause is under way its end is looked for, and told in the log. */
+static int next_signal(struct bpi_daemon *daemon, const sigset_t *signals, bool *pausing)
+{
+    struct timespec moment = {.tv_nsec = 50000000};
+    while (*pausing) {
+        enum bpi_cluster_pause_state state;
+        unsigned leased;
+        int signal = sigtimedwait(signals, NULL, &moment);
+        if (signal > 0) {
+            return signal;
+        }
+        if (bpi_daemon_pause_state(daemon, NULL, &state, &leased) == 0 &&
+            state == BPI_CLUSTER_PAUSED) {
+            bpi_log(BPI_LOG_INFO, "serve",
+                    "paused: no connection to the servers is left; they may be restarted");
+            *pausing = false;
+        }
+    }
+    int signal;
+    return sigwait(signals, &signal) == 0 ? signal : 0;
+}
+
 /* Waits for the end of the drain, a second signal, or the time-out. */
 static int drain(struct bpi_daemon *daemon, const sigset_t *signals)
 {
@@ -114,6 +152,10 @@ static int drain(struct bpi_daemon *daemon, const sigset_t *signals)
             bpi_log(BPI_LOG_WARN, "serve", "a second signal: what still runs is cut");
             return EXIT_CUT;
         }
+        if (signal == SIGUSR2) {
+            /* What waits through a pause is served too, where somebody still wants that. */
+            resume_all(daemon);
+        }
     }
     return EXIT_STOPPED;
 }
@@ -126,6 +168,33 @@ static void raise_file_limit(void)
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
             bpi_log(BPI_LOG_WARN, "serve", "the limit of open files could not be raised");
+        }
+    }
+}
+
+/* Does what the signals say until one of them ends it. */
+static int
+run(struct bpi_daemon *daemon, const struct arguments *arguments, const sigset_t *signals)
+{
+    bool pausing = false;
+    while (true) {
+        switch (next_signal(daemon, signals, &pausing)) {
+        case SIGHUP:
+            reload(daemon, arguments);
+            break;
+        case SIGUSR1:
+            pause_all(daemon);
+            pausing = true;
+            break;
+        case SIGUSR2:
+            resume_all(daemon);
+            pausing = false;
+            break;
+        case SIGTERM:
+        case SIGINT:
+            return drain(daemon, signals);
+        default:
+            break;
         }
     }
 }
@@ -150,6 +219,8 @@ static int serve(const struct arguments *arguments)
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     int error = bpi_daemon_new(config, &daemon, error_text, sizeof(error_text));
@@ -170,19 +241,7 @@ static int serve(const struct arguments *arguments)
                 config->clusters[i].name, config->clusters[i].listen_host,
                 bpi_daemon_port(daemon, i), config->clusters[i].endpoints);
     }
-    int status = EXIT_STOPPED;
-    while (true) {
-        int signal;
-        if (sigwait(&signals, &signal) != 0) {
-            continue;
-        }
-        if (signal == SIGHUP) {
-            reload(daemon, arguments);
-            continue;
-        }
-        status = drain(daemon, &signals);
-        break;
-    }
+    int status = run(daemon, arguments, &signals);
     bpi_daemon_free(daemon);
     bpi_log(BPI_LOG_INFO, "serve", "stopped");
     return status;
