@@ -37,6 +37,7 @@ static const char help[] =
     "      --login TIME       of each log-in (0)\n"
     "      --report-service   say service_us in the summary that ends a transaction: how long its\n"
     "                         requests were here unanswered\n"
+    "      --keep-alive TIME  of its NOOPs while it is at work, and its hint to clients (60s)\n"
     "      --seed N           of all that is random (1)\n"
     "  -f, --fault SCRIPT     words by commas: refuse, hang, freeze, down, slow=X, drop=BYTES,\n"
     "                         fail=CODE@P, fail_commit=CODE@P, leader=no, drop_commit, "
@@ -57,6 +58,7 @@ enum {
     OPTION_COMMIT,
     OPTION_LOGIN,
     OPTION_SEED,
+    OPTION_KEEP_ALIVE,
     OPTION_CERT,
     OPTION_KEY,
     OPTION_OPTIONAL,
@@ -136,6 +138,18 @@ static int service_read(const char *what, const char *text, struct bpi_sim_servi
                : wrong(what, "no time like 5ms, exp:250us, lognormal:5ms:0.5");
 }
 
+/* A plain time of at least half a second: clients are told twice as many whole seconds. */
+static int keep_alive_read(const char *text, bp_usec *ret_us)
+{
+    struct bpi_sim_service time;
+    if (!bpi_sim_service_parse(text, &time) || time.spread != BPI_SIM_FIXED ||
+        time.mean_us < 500000) {
+        return wrong("--keep-alive", "no time of at least 500ms");
+    }
+    *ret_us = (bp_usec)time.mean_us;
+    return 0;
+}
+
 /* One option with its argument; returns 0 or the exit status. */
 static int option_read(struct arguments *arguments, int option, const char *text)
 {
@@ -172,6 +186,8 @@ static int option_read(struct arguments *arguments, int option, const char *text
         }
         sim->seed = number;
         return 0;
+    case OPTION_KEEP_ALIVE:
+        return keep_alive_read(text, &sim->keep_alive_us);
     case 's':
         return service_read("--service", text, &sim->query_service);
     case OPTION_COMMIT:
@@ -229,6 +245,7 @@ static int arguments_read(struct arguments *arguments, int argc, char **argv)
         {"commit", required_argument, NULL, OPTION_COMMIT},
         {"login", required_argument, NULL, OPTION_LOGIN},
         {"seed", required_argument, NULL, OPTION_SEED},
+        {"keep-alive", required_argument, NULL, OPTION_KEEP_ALIVE},
         {"fault", required_argument, NULL, 'f'},
         {"tls-cert", required_argument, NULL, OPTION_CERT},
         {"tls-key", required_argument, NULL, OPTION_KEY},

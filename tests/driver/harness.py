@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +73,16 @@ def watchdog(seconds: float) -> None:
 
 
 _running: list = []
+
+
+def running(stop: Callable[[], None]) -> None:
+    """Something was started that `stop` ends, at the latest when this program does."""
+    _running.append(stop)
+
+
+def ended(stop: Callable[[], None]) -> None:
+    with contextlib.suppress(ValueError):
+        _running.remove(stop)
 
 
 def _on_exit() -> None:
@@ -176,9 +186,10 @@ class Pooler:
 class Forwarder:
     """A plain TCP forwarder in the pooler's place: shows that a test accepts what is right."""
 
-    def __init__(self, upstream: int, **_: object) -> None:
+    def __init__(self, upstream: int, *more: str, **_: object) -> None:
         self.port = free_port()
-        self.process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("forward.py")), str(self.port), str(upstream)])
+        program = str(Path(__file__).with_name("forward.py"))
+        self.process = subprocess.Popen([sys.executable, program, str(self.port), str(upstream), *more])
         _running.append(self.stop)
         wait_for_port(self.port, self.process)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "driver"))
 
 from bolt import Closed, Connection, connect  # noqa: E402
-from harness import CACHE, PASSWORD, Neo4j, Pooler, Report, free_port, prepare_drivers, watchdog, work  # noqa: E402, F401
+from harness import (  # noqa: E402, F401
+    CACHE, PASSWORD, ROOT, Forwarder, Neo4j, Pooler, Report, ended, free_port, prepare_drivers, running, wait_for_port, watchdog, work)
 
 LOADS: dict[str, list[str]] = {
     "py6": [str(CACHE / "py6/bin/python"), str(HERE / "load.py")],
@@ -32,9 +34,10 @@ class Load:
         arguments = [f"{scheme}://127.0.0.1:{port}", "neo4j", PASSWORD, label, str(first), str(count), str(workers), str(retry)]
         environment = {**os.environ, "DRIVER_MODULES": str(CACHE / "js6/node_modules")}
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(LOADS[driver] + arguments, stdout=subprocess.PIPE, stderr=log, env=environment)
+            self.process = subprocess.Popen(LOADS[driver] + arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment)
 
-    def result(self, timeout: float) -> dict[str, list[Any]]:
+    def result(self, timeout: float) -> dict[str, Any]:
+        """What it prints at its end, which is now where its count is 0: that lasts until standard input is closed."""
         try:
             out, _ = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -43,6 +46,38 @@ class Load:
         if self.process.returncode != 0:
             raise AssertionError(f"{self.driver}: the load ended with {self.process.returncode}\n{self.log.read_text()[-2000:]}")
         return json.loads(out)
+
+
+class Sim:
+    """A simulated server in a process of its own, of Neo4j's user and password."""
+
+    def __init__(self, *options: str) -> None:
+        self.port = free_port()
+        binary = os.environ.get("BOLTPOOL", str(ROOT / "build" / "boltpool"))
+        command = [binary, "sim", "-p", str(self.port), "-a", f"neo4j:{PASSWORD}", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        running(self.stop)
+        wait_for_port(self.port, self.process)
+
+    def stop(self) -> None:
+        ended(self.stop)
+        self.process.kill()
+        self.process.wait()
+
+
+class Wire(Forwarder):
+    """A forwarder whose connections can be cut, hung and slowed one by one; see forward.py."""
+
+    def __init__(self, upstream: int) -> None:
+        self.control_port = free_port()
+        super().__init__(upstream, str(self.control_port))
+        wait_for_port(self.control_port, self.process)
+        self.control = socket.create_connection(("127.0.0.1", self.control_port)).makefile("rw")
+
+    def tell(self, *words: object) -> dict[int, dict[str, Any]]:
+        """Does it, and returns all connections by their numbers."""
+        print(*words, file=self.control, flush=True)
+        return {int(number): wire for number, wire in json.loads(self.control.readline()).items()}
 
 
 def written(port: int, label: str) -> list[tuple[int, int]]:

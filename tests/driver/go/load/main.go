@@ -2,7 +2,9 @@
 //
 // usage: load URI USER PASSWORD LABEL FIRST COUNT WORKERS RETRY_SECONDS
 //
-// Prints {"ok": [ids], "failed": [[id, type, text]]}. Each node holds the number of
+// COUNT 0: until standard input ends.
+// Prints {"ok": [ids], "failed": [[id, type, text]], "longest": seconds}, the longest time that a call of the
+// driver took, with all its repetitions. Each node holds the number of
 // the attempt that wrote it, so that a driver's own repetition of a COMMIT that
 // was not answered can be told from a transaction that was carried out twice.
 package main
@@ -11,6 +13,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -45,11 +49,25 @@ func main() {
 
 	var mutex sync.Mutex
 	ok, failed := []int{}, [][]any{}
-	ids := make(chan int, count)
-	for id := first; id < first+count; id++ {
-		ids <- id
+	longest := 0.0
+	ids := make(chan int)
+	ended := make(chan bool)
+	if count == 0 {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			close(ended)
+		}()
 	}
-	close(ids)
+	go func() {
+		defer close(ids)
+		for id := first; count == 0 || id < first+count; id++ {
+			select {
+			case ids <- id:
+			case <-ended:
+				return
+			}
+		}
+	}()
 	var group sync.WaitGroup
 	for w := 0; w < workers; w++ {
 		group.Add(1)
@@ -58,6 +76,7 @@ func main() {
 			for id := range ids {
 				session := driver.NewSession(ctx, neo4j.SessionConfig{DatabaseName: "neo4j"})
 				attempt := 0
+				began := time.Now()
 				_, err := session.ExecuteWrite(ctx, func(tx neo4j.ManagedTransaction) (any, error) {
 					attempt++
 					result, err := tx.Run(ctx, "CREATE (:"+label+" {id: $id, attempt: $attempt})", map[string]any{"id": id, "attempt": attempt})
@@ -68,6 +87,7 @@ func main() {
 				})
 				session.Close(ctx)
 				mutex.Lock()
+				longest = math.Max(longest, time.Since(began).Seconds())
 				if err == nil {
 					ok = append(ok, id)
 				} else {
@@ -78,7 +98,7 @@ func main() {
 		}()
 	}
 	group.Wait()
-	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"ok": ok, "failed": failed}); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"ok": ok, "failed": failed, "longest": longest}); err != nil {
 		panic(err)
 	}
 }
