@@ -471,10 +471,17 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
     bpi_identity_unref(identity);
 }
 
+/* What a RESET that was answered by FAILURE says of its server: nothing, where it only has no thread for it. It closes
+ * the connection then. */
+static int refused_error(const struct bpi_bolt_answer *answer)
+{
+    return bpi_bolt_answer_is_transient(answer) ? 0 : BP_E_PROTOCOL;
+}
+
 static void on_check_answer(struct bpi_link *link, const struct bpi_bolt_answer *answer)
 {
     if (answer->tag != BPI_BOLT_SUCCESS || !bpi_link_is_clean(link)) {
-        link_lost(link, BP_E_PROTOCOL);
+        link_lost(link, refused_error(answer));
         return;
     }
     bpi_timer_clear(link->loop, &link->timer);
@@ -532,7 +539,7 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
     } else if (link->phase == BPI_LINK_CLEANING) {
         if (request == BPI_BOLT_RESET && answer.tag != BPI_BOLT_SUCCESS &&
             link->state.pending_resets == 0) {
-            link_lost(link, BP_E_PROTOCOL);
+            link_lost(link, refused_error(&answer));
         } else {
             clean_step(link);
         }

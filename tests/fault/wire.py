@@ -104,6 +104,13 @@ def main() -> int:
         server.process.send_signal(signal.SIGCONT)
         all_work(wire, RECOVERY, f"{LINKS} links that work")
         answers(pooler, RECOVERY)
+    with report.case("SIGUSR1 lets work end and holds new work, SIGUSR2 lets it go on"):
+        pooler.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "paused: no connection" in pooler.log.read_text(), 5, "the end of the pause's wait")
+        assert not links(wire), "links are left"
+        time.sleep(0.3)
+        pooler.process.send_signal(signal.SIGUSR2)
+        all_work(wire, RECOVERY, f"{LINKS} links that work")
     for load in loads:
         limit = QUEUE + TRANSACTION + SILENCE + SLACK
         with report.case(f"{load.driver}: no call takes longer than its deadlines and {SLACK:.0f} s"):

@@ -632,6 +632,34 @@ static void malformed_answers_are_errors(void **state)
     }
 }
 
+static void whose_fault_a_failure_is_stands_in_its_code(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *code;
+        bool security;
+        bool fault;
+        bool transient;
+    } cases[] = {
+        {"Neo.ClientError.Security.Unauthorized", true, false, false},
+        {"Neo.ClientError.Statement.SyntaxError", false, false, false},
+        {"Neo.DatabaseError.General.UnknownError", false, true, false},
+        {"Neo.TransientError.Request.NoThreadsAvailable", false, false, true},
+        {"Neo.DatabaseError", false, false, false},
+        {"", false, false, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct bpi_bolt_answer answer = {.tag = BPI_BOLT_FAILURE,
+                                         .code = {cases[i].code, strlen(cases[i].code)}};
+        assert_int_equal(bpi_bolt_answer_is_security(&answer), cases[i].security);
+        assert_int_equal(bpi_bolt_answer_is_fault(&answer), cases[i].fault);
+        assert_int_equal(bpi_bolt_answer_is_transient(&answer), cases[i].transient);
+        answer.tag = BPI_BOLT_SUCCESS;
+        assert_false(bpi_bolt_answer_is_security(&answer) || bpi_bolt_answer_is_fault(&answer) ||
+                     bpi_bolt_answer_is_transient(&answer));
+    }
+}
+
 static void tags_that_bolt_does_not_have_are_unknown(void **state)
 {
     (void)state;
@@ -668,6 +696,7 @@ int main(void)
         cmocka_unit_test(a_null_filter_closes_without_a_word),
         cmocka_unit_test(answers_are_read_with_what_a_pooler_needs),
         cmocka_unit_test(malformed_answers_are_errors),
+        cmocka_unit_test(whose_fault_a_failure_is_stands_in_its_code),
         cmocka_unit_test(tags_that_bolt_does_not_have_are_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

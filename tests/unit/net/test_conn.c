@@ -1,10 +1,12 @@
 /* Plain connections against raw sockets and each other on 127.0.0.1: bytes, pauses, ends, errors,
  * connecting, memory. What closing does in each state is test_conn_close.c's.
  */
+#include "net/conn_private.h"
 #include "stream.h"
 #include "support.h"
 
 #include <malloc.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -493,6 +495,51 @@ static void connect_by_name_and_by_address(void **state)
     loop_ended(loop);
 }
 
+static int socket_option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+static void a_silent_server_is_given_up_after_the_time_that_was_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        bp_usec silent_us;
+        int timeout_ms;
+        int idle_s;
+        int interval_s;
+    } cases[] = {
+        {0, 30000, 10, 10},
+        {6 * BP_USEC_PER_SECOND, 6000, 2, 2},
+        {300 * BP_USEC_PER_MS, 1000, 1, 1}, /* the system knows no less for keep-alive */
+        {600 * BP_USEC_PER_SECOND, 600000, 60, 10},
+    };
+    struct bpi_loop *loop = loop_started(0);
+    uint16_t port = 0;
+    int listener = tcp_listen(8, &port);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bpi_conn_options options = {.peer_silent_max_us = cases[i].silent_us};
+        struct probe probe;
+        probe_init(&probe, loop);
+        probe.options = &options;
+        probe.host = "127.0.0.1";
+        probe_connect(&probe, port);
+        wait_for(&probe.opened);
+        int fd = probe.conn->fd;
+        assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), cases[i].timeout_ms);
+        assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), cases[i].idle_s);
+        assert_int_equal(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), cases[i].interval_s);
+        assert_int_equal(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+        close(accept(listener, NULL, NULL));
+        probe_close(&probe);
+    }
+    close(listener);
+    loop_ended(loop);
+}
+
 static void refused_connection_is_told_as_such(void **state)
 {
     (void)state;
@@ -621,6 +668,7 @@ int main(void)
         NET_TEST(failed_write_is_told_later_and_once),
         NET_TEST(quiet_means_neither_bytes_nor_an_end),
         NET_TEST(connect_by_name_and_by_address),
+        NET_TEST(a_silent_server_is_given_up_after_the_time_that_was_asked_for),
         NET_TEST(refused_connection_is_told_as_such),
         NET_TEST(unknown_name_is_told_as_such),
         NET_TEST(connect_to_a_full_backlog_times_out),

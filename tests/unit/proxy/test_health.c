@@ -10,7 +10,7 @@
 
 #define MS            BP_USEC_PER_MS
 #define INTERRUPTED   "FAILURE:TransientError.Transaction.Interrupted"
-#define LONG          "RUN:RETURN 1 /*sim: ms=1500*/; PULL"
+#define LONG          "RUN:RETURN 1 /*sim: ms=2000*/; PULL"
 #define RECOVERY_US   (2 * BP_USEC_PER_SECOND)
 #define DEAD_US       (300 * MS)
 #define DEAD_LINES    "dead_server_timeout = 300ms\nlink_check_timeout = 200ms\nreset_timeout = 1s\n"
@@ -99,8 +99,8 @@ static void a_query_may_take_as_long_as_its_server_answers_questions(void **stat
 {
     (void)state;
     static const char *const lines[] = {
-        "dead_server_timeout = 100ms\nmax_links = 1", /* asked on one connection more */
-        "dead_server_timeout = 100ms\nmax_links = 3", /* asked on the idle link */
+        "dead_server_timeout = 300ms\nmax_links = 1", /* asked on one connection more */
+        "dead_server_timeout = 300ms\nmax_links = 3", /* asked on the idle link */
     };
     for (int i = 0; i < 2; i++) {
         struct house house = {.lines = lines[i]};
@@ -146,6 +146,36 @@ static void a_client_that_does_not_read_makes_nobody_suspicious(void **state)
                      2); /* the first contact, and the link */
     assert_int_equal(house_stats(&house).links_lost, 0);
     wire_close(&wire);
+    house_close(&house);
+}
+
+/* All threads of the server are at work, and it says so to whoever comes. */
+static void an_overloaded_server_is_neither_dead_nor_down(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "dead_server_timeout = 300ms\nmax_links = 3"};
+    struct wire wire;
+    struct wire other;
+    house.options[0].worker_count_max = 1;
+    house_open(&house);
+    client_open(&other, &house, V58);
+    client_open(&wire, &house, V58);
+    wire_send(&wire, LONG);
+    wait_for(sim_stats(house.sim).transactions_open == 1);
+    uint64_t opened = house_stats(&house).links_opened;
+    /* New links are refused until the work is done, and so are questions whether the server is alive. */
+    wire_send(&other, "RUN; PULL");
+    for (int i = 0; i < 100; i++) {
+        assert_true(endpoint_is_up(&house, 0));
+        usleep(8000);
+    }
+    assert_true(sim_stats(house.sim).no_threads > 3);
+    assert_string_equal(told(&wire, 2), "SUCCESS RECORD SUCCESS");
+    assert_string_equal(told(&other, 2), "SUCCESS RECORD SUCCESS");
+    assert_int_equal(house_stats(&house).links_lost, 0);
+    assert_true(house_stats(&house).links_opened - opened <= 1);
+    wire_close(&wire);
+    wire_close(&other);
     house_close(&house);
 }
 
@@ -392,6 +422,7 @@ int main(void)
         cmocka_unit_test(idle_links_of_a_stopped_server_are_closed_by_their_checks),
         cmocka_unit_test(a_query_may_take_as_long_as_its_server_answers_questions),
         cmocka_unit_test(a_client_that_does_not_read_makes_nobody_suspicious),
+        cmocka_unit_test(an_overloaded_server_is_neither_dead_nor_down),
         cmocka_unit_test(only_the_servers_own_faults_count_against_a_link),
         cmocka_unit_test(faults_of_one_server_leave_its_neighbours_alone),
     };
