@@ -125,10 +125,10 @@ static bool note_loss(struct bpi_link *link, bool established, int error, bp_use
                                       bpi_random_unit(&cluster->random));
         return false;
     }
-    if (established && error == UV_ETIMEDOUT) {
-        return true; /* one that hangs says nothing of its neighbours: the answer to the question does */
-    }
     bool was_up = seen->up;
+    if (established && error == UV_ETIMEDOUT) {
+        return was_up; /* one that hangs says nothing of its neighbours: the answer to the question does */
+    }
     if (was_up) {
         /* It may have restarted as another version: it is asked before links are opened again. */
         bpi_pool_endpoint_down(&cluster->pool, index, 0, now_us);

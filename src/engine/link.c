@@ -304,7 +304,11 @@ bool bpi_link_kill(struct bpi_link *link)
     if (link->lessee == NULL) {
         return false;
     }
-    link->lessee->on_killed(link->lessee_user);
+    if (link->lessee->on_killed != NULL) {
+        link->lessee->on_killed(link->lessee_user);
+    } else {
+        link_lost(link, UV_ECANCELED);
+    }
     return true;
 }
 

@@ -67,7 +67,8 @@ struct bpi_lessee {
     void (*on_login_failed)(void *user, const struct bpi_bolt_answer *answer);
     /* The connection is gone, with its unanswered requests. */
     void (*on_lost)(void *user, int error);
-    /* Somebody ends the lease (KILL): the lessee gives the link back, or closes it, and tells its own client. */
+    /* Somebody ends the lease (KILL): the lessee gives the link back, or closes it, and tells its own client. NULL: it
+     * hears of it as of a lost connection. */
     void (*on_killed)(void *user);
 };
 

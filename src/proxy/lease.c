@@ -109,7 +109,6 @@ void bpi_session_lease_killed(void *user)
     BP_ASSERT(session->link != NULL);
     bpi_session_log(session, BPI_LOG_WARN, "its lease was ended by KILL");
     if (session->stopping) {
-        session->stop_until_us = bpi_session_now_us(session);
         bpi_session_stop_end(session);
     } else if (session->lease_kind == BPI_LEASE_SESSION) {
         /* Between transactions of session mode nothing is lost with the link. */
