@@ -132,8 +132,8 @@ class Pooler:
 
     def __init__(self, upstream: int, *, scheme: str = "bolt", loops: int = 2, extra: str = "", log_level: str = "info", **options: object) -> None:
         self.port = free_port()
-        self.folder = work() / f"boltpool-{self.port}"
-        self.folder.mkdir()
+        # The port may be one that an earlier pooler had.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"boltpool-{self.port}-", dir=work()))
         self.log = self.folder / "log"
         self.settings = {"listen": f"127.0.0.1:{self.port}", "endpoints": f"{scheme}://127.0.0.1:{upstream}", "max_links": 8, **options}
         self.head = f"[boltpool]\nloops = {loops}\nlog_level = {log_level}\n"
