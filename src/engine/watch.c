@@ -224,7 +224,7 @@ static bp_usec look_every_us(const struct bpi_cluster *cluster)
 static void on_timer(struct bpi_timer *timer)
 {
     struct bpi_cluster *cluster = BPI_CONTAINER(timer, struct bpi_cluster, watch_timer);
-    struct sight sights[BPI_CONFIG_ENDPOINTS_MAX];
+    struct sight sights[BPI_CONFIG_ENDPOINTS_MAX] = {0};
     look(cluster, sights);
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
         switch (sights[i].step) {
