@@ -4,7 +4,9 @@
 
 #include <boltpool/types.h>
 
-/* Monotonic time. Threads: any. */
+/* Monotonic time: CLOCK_MONOTONIC, where the processor allows by a quicker way (clock_tsc.h). Not ordered against other
+ * memory accesses: two threads that pass each other a time may see it some tens of nanoseconds out of order.
+ * Threads: any. */
 bp_usec bpi_clock_now_us(void);
 
 /* Wall-clock time since 1970, only for what people read. Threads: any. */
