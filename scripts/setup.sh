@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# setup.sh [build|test|lint]... - installs what a job needs on Debian 12, and nothing when all is there.
+# setup.sh [build|test|lint|bench]... - installs what a job needs on Debian 12, and nothing when all is there.
 #
 #   build   the compiler, cmake and the libraries (the default)
 #   test    build, and what the real servers and the official drivers need
 #   lint    build, and clang's tools (libFuzzer comes with them)
+#   bench   build, and what the peers of the library's benchmarks need
 #
 # Each line of a list is PACKAGE|CHECK. The check looks for what the package is
 # wanted for, not for the package: a Go or a Node from elsewhere is as good.
@@ -42,6 +43,12 @@ clang-format|command clang-format
 llvm|command llvm-profdata
 libclang-rt-14-dev|runtime fuzzer'
 
+# Debian's cargo is older than deadpool wants; bench/peers.py says so where it is the only one.
+BENCH='openjdk-17-jdk-headless|command javac
+maven|command mvn
+python3|command python3
+cargo|command cargo'
+
 # there KIND NAME: is it here already?
 there() {
     case $1 in
@@ -59,7 +66,8 @@ for job in "${@:-build}"; do
     build) wanted+=$BUILD$'\n' ;;
     test) wanted+=$BUILD$'\n'$TEST$'\n' ;;
     lint) wanted+=$BUILD$'\n'$LINT$'\n' ;;
-    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    bench) wanted+=$BUILD$'\n'$BENCH$'\n' ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 
