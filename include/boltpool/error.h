@@ -43,7 +43,7 @@ extern "C" {
       "the deadline can't be met")                                                                 \
     X(SHED, -12004, 1, "Neo.TransientError.Request.NoThreadsAvailable",                            \
       "refused because of overload")                                                               \
-    X(CLOSED, -12005, 0, "Neo.TransientError.Request.NoThreadsAvailable", "the pool was stopped")  \
+    X(CLOSED, -12005, 0, "Neo.ClientError.Request.Invalid", "the pool was stopped")                \
     X(USAGE, -13000, 0, "Neo.ClientError.Request.Invalid", "a call that is not allowed now")       \
     X(CONFIG, -13001, 0, "Neo.ClientError.Request.Invalid", "the configuration is wrong")          \
     X(NO_MEMORY, -14000, 1, "Neo.TransientError.General.OutOfMemoryError", "out of memory")        \
