@@ -18,6 +18,7 @@ MIDDLE = ["resource", "bolt", "pool", "route", "scale", "observe", "net"]
 SEES = {"base": []}
 SEES.update({folder: ["base"] for folder in MIDDLE})
 SEES["engine"] = ["base", *MIDDLE]
+SEES["client"] = ["base", "bolt", "net"]
 SEES["proxy"] = [*SEES["engine"], "engine"]
 SEES["admin"] = [*SEES["proxy"], "proxy"]
 SEES["sim"] = ["base", "bolt", "net"]
