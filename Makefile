@@ -8,12 +8,13 @@
 #   make fmt          formats the C sources in place
 #   make bench        every benchmark; make bench-NAME runs bench/NAME.sh alone
 #   make install      to PREFIX (/usr/local), below DESTDIR if that is set
+#   make symbols      writes down what programs rely on: packaging/libboltpool.symbols and .abi
 #
 # BOLTPOOL_WERROR=1 turns warnings into errors, as CI does.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test lint sanitize fmt bench install clean
+.PHONY: build demo test lint sanitize fmt bench install symbols clean
 
 DEMO_SECONDS ?= 30
 FUZZ_SECONDS ?= 30
@@ -61,6 +62,10 @@ bench-%: build
 install: build
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
 	@DESTDIR="$(DESTDIR)" cmake --install build
+	@[ -n "$(DESTDIR)" ] || echo "If programs don't find libboltpool.so.0: ldconfig, or name the folder in LD_LIBRARY_PATH"
+
+symbols: build
+	@scripts/check_symbols.sh build/libboltpool.so --update
 
 clean:
 	@rm -rf build build-asan build-tsan build-fuzz build-debug build-lint
