@@ -192,12 +192,16 @@ BP_API BP_MUST_CHECK int
 bp_value_vector_float(const struct bp_value *value, uint32_t index, double *ret_item);
 
 /* Writes the value as Cypher would: {name: "Ann", born: 1980-02-29}; temporal values in ISO 8601, nodes as
- * (:Person {...}), relationships as [:KNOWS {...}], whole floats with ".0". Zero-terminated and cut at `size` bytes, never inside
- * a character.
- * Returns: the size that the whole text has (without its zero), which may be more than `size`; or a negative error. */
+ * (:Person {...}), relationships as [:KNOWS {...}], paths as (:A)-[:KNOWS]->(:B), whole floats with ".0", bytes as bytes(00FF). A
+ * date-time in a named zone is shown in UTC: 2026-01-01T00:00:00Z[Europe/Paris], and without the Z where only its local
+ * time is known. Keys that are no identifiers stand between backticks; bytes that are no UTF-8 become U+FFFD. More than 64
+ * containers in each other are shown as "...".
+ * Zero-terminated and cut at `size` bytes (the zero is one of them), never inside a character; size 0: nothing is written.
+ * Returns: the size that the whole text has (without its zero), which may be `size` or more; or a negative error. */
 BP_API int64_t bp_value_format(const struct bp_value *value, char *text, size_t size);
 
-/* Whether both are of the same type and content; maps regardless of order, NaN equal to itself, -0.0 not to 0.0. */
+/* Whether both are of the same type and content; maps regardless of order, NaN equal to itself, -0.0 not to 0.0. Linear in
+ * their size; maps in another order take the square of their entries. */
 BP_API int bp_value_equal(const struct bp_value *a, const struct bp_value *b);
 
 /* A row that lives on. */
@@ -226,9 +230,10 @@ BP_API BP_MUST_CHECK int bp_params_new(struct bp_params **ret_params);
 BP_API void bp_params_free(struct bp_params *params);
 /* Forgets all values, and an error; the memory is kept. */
 BP_API void bp_params_clear(struct bp_params *params);
-/* The first error since they were new or cleared, 0 = none: BP_E_NO_MEMORY, BP_E_SIZE, BP_E_DEPTH (64 containers in each other),
- * BP_E_UTF8, BP_E_USAGE (a key inside a list, none inside a map, a key that is there already, an end too many, or
- * one missing). The writers below answer it too; a query with such parameters isn't sent. */
+/* The first error since they were new or cleared, 0 = none: BP_E_NO_MEMORY, BP_E_SIZE, BP_E_DEPTH (more than 64
+ * containers in each other), BP_E_UTF8, BP_E_TYPE (a value that can't be sent), BP_E_USAGE (a key inside a list, none inside a
+ * map, a key that is there already, an end too many, or a value outside its range). The writers below answer it too;
+ * a query with such parameters isn't sent, and neither is one where an end is missing (BP_E_USAGE). */
 BP_API int bp_params_error(const struct bp_params *params);
 
 /* Each adds one value: inside a map (or at the top) under `key`, inside a list with key NULL. They copy what they are
@@ -245,11 +250,13 @@ bp_params_bytes(struct bp_params *params, const char *key, const void *data, siz
 BP_API int bp_params_date(struct bp_params *params, const char *key, struct bp_date value);
 BP_API int bp_params_time(struct bp_params *params, const char *key, struct bp_time value);
 BP_API int bp_params_local_time(struct bp_params *params, const char *key, struct bp_time value);
-/* With the zone's name, where one is given. What a server before Bolt 4.3 can't be told in UTC fails when it is sent. */
+/* With the zone's name, where one is given. What a server before Bolt 4.3 can't be told in UTC fails when it is sent;
+ * BP_E_TYPE where is_local is set. */
 BP_API int
 bp_params_date_time(struct bp_params *params, const char *key, struct bp_date_time value);
 BP_API int
 bp_params_local_date_time(struct bp_params *params, const char *key, struct bp_date_time value);
+/* Nanoseconds outside of one second are carried into the seconds. */
 BP_API int bp_params_duration(struct bp_params *params, const char *key, struct bp_duration value);
 BP_API int bp_params_point(struct bp_params *params, const char *key, struct bp_point value);
 /* `items` are `count` numbers of that type in this machine's order. Servers know vectors from Bolt 6.0 on. */
@@ -260,7 +267,8 @@ BP_API int bp_params_vector(struct bp_params *params,
                             uint32_t count);
 /* 16 bytes. Servers know it from Bolt 6.1 on. */
 BP_API int bp_params_uuid(struct bp_params *params, const char *key, const uint8_t uuid[16]);
-/* A value that was read. Nodes, relationships and paths can't be sent: BP_E_TYPE. */
+/* A value that was read, with everything inside. Nodes, relationships, paths, unsupported values, and date-times of which
+ * only the zone's local time is known can't be sent: BP_E_TYPE. */
 BP_API int bp_params_value(struct bp_params *params, const char *key, const struct bp_value *value);
 /* What follows, up to bp_params_end(), goes into a list or a map. */
 BP_API int bp_params_list(struct bp_params *params, const char *key);
