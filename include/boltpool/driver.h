@@ -67,6 +67,9 @@ BP_API BP_MUST_CHECK int bp_driver_acquire(struct bp_driver *driver,
                                            bp_usec timeout_us,
                                            struct bp_lease **ret_lease,
                                            struct bp_bolt **ret_bolt);
+/* The connection of a lease that came by bp_pool_acquire() or bp_pool_acquire_async() on bp_driver_pool(): what
+ * bp_driver_acquire() gives. NULL where the lease was given back. */
+BP_API struct bp_bolt *bp_lease_bolt(struct bp_lease *lease);
 /* Gives it back, in whatever state it is: what is unread or open is ended by a helper thread before the next one
  * gets it, and a lost one is closed. The outcome follows from what the connection has seen. Results that are still there
  * answer BP_E_USAGE, and are to be freed. Never blocks.

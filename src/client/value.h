@@ -18,10 +18,8 @@ BP_MUST_CHECK int bpi_value_read(struct bpi_pack_reader *reader, struct bp_value
 
 /* Reads the list of a RECORD (its encoded bytes, head and all) into `values`, which has room for `columns`.
  * Errors: as above; BP_E_FIELDS where the list has another number of items. */
-BP_MUST_CHECK int bpi_value_read_record(const uint8_t *data,
-                                        size_t size,
-                                        struct bp_value *values,
-                                        uint32_t columns);
+BP_MUST_CHECK int
+bpi_value_read_record(const uint8_t *data, size_t size, struct bp_value *values, uint32_t columns);
 
 /* What parameters hold that not every version can say. */
 #define BPI_PARAMS_UTC    1U /* a DATE_TIME by UTC: 5.0, or 4.3 and 4.4 with the utc patch */

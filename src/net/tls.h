@@ -27,6 +27,18 @@ BP_MUST_CHECK int bpi_tls_client_new(bool verify,
                                      struct bpi_tls_context **ret_context,
                                      char *reterr_text,
                                      size_t reterr_text_size);
+/* The same with more to say. Errors: BP_E_CONFIG; reterr_text says which part and what OpenSSL found. */
+struct bpi_tls_client_options {
+    bool verify;
+    const char *ca_file;   /* NULL, and ca_pem too: the system's authorities */
+    const char *ca_pem;    /* certificates as text, beside those of the file */
+    const char *cert_file; /* who we are, for servers that ask; NULL = nobody */
+    const char *key_file;
+};
+BP_MUST_CHECK int bpi_tls_client_new_with(const struct bpi_tls_client_options *options,
+                                          struct bpi_tls_context **ret_context,
+                                          char *reterr_text,
+                                          size_t reterr_text_size);
 struct bpi_tls_context *bpi_tls_context_ref(struct bpi_tls_context *context);
 void bpi_tls_context_unref(struct bpi_tls_context *context);
 
