@@ -666,7 +666,9 @@ static struct bpi_pool_action look_at_idle(struct bpi_pool *pool, bp_usec now_us
             return close_link(pool, link, NULL, now_us);
         }
         if (silent_us <= now_us) {
-            return check_link(pool, link, now_us);
+            struct bpi_pool_action action = check_link(pool, link, now_us);
+            action.keep_alive = true;
+            return action;
         }
         next_us = life_us < next_us ? life_us : next_us;
         next_us = silent_us < next_us ? silent_us : next_us;

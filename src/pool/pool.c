@@ -593,6 +593,12 @@ void bpi_pool_link_checked(struct bpi_pool *pool, struct bpi_pool_link *link, bp
     link_idle(pool, link, now_us);
 }
 
+void bpi_pool_link_unchecked(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
+{
+    BP_ASSERT(link->state == BPI_POOL_CHECKING);
+    link_idle(pool, link, now_us);
+}
+
 void bpi_pool_link_closing(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us)
 {
     BP_ASSERT(link->state != BPI_POOL_CLOSED);
@@ -671,6 +677,31 @@ void bpi_pool_forget_identity(struct bpi_pool *pool, const struct bpi_pool_key *
 void bpi_pool_doom_all(struct bpi_pool *pool)
 {
     doom(pool, NULL, -1);
+}
+
+static void renew_list(struct bpi_pool *pool, struct bpi_pool_link *list, bp_usec now_us)
+{
+    struct bpi_pool_link *link;
+    DL_FOREACH(list, link)
+    {
+        set_life(pool, link);
+        if (link->life_until_us != 0 && link->life_until_us <= now_us) {
+            link->life_until_us =
+                now_us + 1 + bpi_random_below(&pool->random, pool->limits.lifetime_us / 10 + 1);
+        }
+        pool->ending_count -= link->ending; /* it is looked at again when it comes back */
+        link->ending = false;
+    }
+}
+
+void bpi_pool_renew_lives(struct bpi_pool *pool, bp_usec now_us)
+{
+    renew_list(pool, pool->lists[BPI_POOL_IDLE], now_us);
+    renew_list(pool, pool->lists[BPI_POOL_CHECKING], now_us);
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        renew_list(pool, pool->classes[i].leases, now_us);
+    }
+    pool->idle_look_us = 0;
 }
 
 void bpi_pool_set_warm_key(struct bpi_pool *pool,

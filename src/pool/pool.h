@@ -35,7 +35,7 @@
  *   CLOSED  -> decide (OPEN) -> OPENING
  *   OPENING -> link_opened -> IDLE | LEASED (a log-in check's own)    OPENING -> link_closed -> CLOSED
  *   IDLE    -> decide (GRANT) | take -> LEASED     IDLE -> decide (CLOSE) | link_closing -> CLOSING
- *   IDLE    -> decide (CHECK) | take_for_check -> CHECKING -> link_checked -> IDLE
+ *   IDLE    -> decide (CHECK) | take_for_check -> CHECKING -> link_checked | link_unchecked -> IDLE
  *   LEASED  -> link_released -> IDLE        LEASED | CHECKING -> link_closing -> CLOSING
  *   any but CLOSED -> link_closed -> CLOSED
  * Invariants (bpi_pool_check): open = opening + idle + checking + leased + closing <= links_max, but for a limit
@@ -296,6 +296,7 @@ struct bpi_pool_action {
     struct bpi_pool_link *link;
     struct bpi_pool_link *like;
     bool login;
+    bool keep_alive; /* CHECK: it is due by time alone, nobody waits for it */
     enum bpi_pool_refusal refusal;
     unsigned loop;
 };
@@ -305,8 +306,12 @@ void bpi_pool_init(struct bpi_pool *pool,
                    const struct bpi_pool_limits *limits,
                    unsigned endpoints_count,
                    uint64_t seed);
-/* Takes other limits: all leases stay, and nothing is granted above the new ones. */
+/* Takes other limits: all leases stay, and nothing is granted above the new ones. A new lifetime_us is for links that are
+ * opened from now on. */
 void bpi_pool_set_limits(struct bpi_pool *pool, const struct bpi_pool_limits *limits);
+/* ... and for those that are open: their ends are what lifetime_us says. Those that would be over end within the next
+ * tenth of it, not all at one time. */
+void bpi_pool_renew_lives(struct bpi_pool *pool, bp_usec now_us);
 /* Adds a place; it must be CLOSED (zeroed). */
 void bpi_pool_add_place(struct bpi_pool *pool, struct bpi_pool_link *link);
 
@@ -350,6 +355,8 @@ void bpi_pool_link_released(struct bpi_pool *pool,
                             bp_usec now_us);
 /* A checked link answered. */
 void bpi_pool_link_checked(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us);
+/* A link that was to be checked wasn't asked after all: it is as idle, and as silent, as before. */
+void bpi_pool_link_unchecked(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us);
 /* Somebody closes the link; it still counts until bpi_pool_link_closed(). */
 void bpi_pool_link_closing(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us);
 void bpi_pool_link_closed(struct bpi_pool *pool, struct bpi_pool_link *link, bp_usec now_us);

@@ -197,6 +197,35 @@ static void idle_links_are_kept_alive_and_stay_as_long_idle(void **state)
     expect_nothing();
 }
 
+static void a_check_that_is_left_out_leaves_the_link_as_it_was(void **state)
+{
+    (void)state;
+    limits.keep_alive_us = 30 * BP_USEC_PER_SECOND;
+    limits.check_after_us = 40 * BP_USEC_PER_SECOND;
+    start(1);
+    fill(1);
+    struct bpi_pool_action action = decide_until(now_us + 30 * BP_USEC_PER_SECOND);
+    assert_int_equal(action.kind, BPI_POOL_CHECK);
+    assert_true(action.keep_alive);
+    struct bpi_pool_link before = *action.link;
+    limits.keep_alive_us = 0;
+    bpi_pool_set_limits(&pool, &limits);
+    now_us += 20 * BP_USEC_PER_SECOND;
+    bpi_pool_link_unchecked(&pool, action.link, now_us);
+    check_pool();
+    assert_int_equal(action.link->state, BPI_POOL_IDLE);
+    assert_int_equal(action.link->idle_us, before.idle_us);
+    assert_int_equal(action.link->heard_us, before.heard_us);
+    expect_nothing();
+    /* And it is asked before use, which isn't the same. */
+    struct bpi_pool_waiter *waiter = arrive(NEW, ANN);
+    action = decide();
+    assert_int_equal(action.kind, BPI_POOL_CHECK);
+    assert_false(action.keep_alive);
+    checked(action.link);
+    expect_grant(waiter, false);
+}
+
 static void a_link_in_use_needs_no_keep_alive(void **state)
 {
     (void)state;
@@ -286,6 +315,7 @@ int main(void)
         STORY(a_heard_link_is_logged_on_while_a_silent_one_is_checked),
         STORY(a_silent_link_is_not_logged_on_anew_unchecked),
         STORY(idle_links_are_kept_alive_and_stay_as_long_idle),
+        STORY(a_check_that_is_left_out_leaves_the_link_as_it_was),
         STORY(a_link_in_use_needs_no_keep_alive),
         STORY(the_server_can_be_asked_by_an_idle_link),
         STORY(a_link_that_fails_too_often_in_a_row_is_closed),

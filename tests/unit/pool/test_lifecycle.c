@@ -181,6 +181,47 @@ static void a_link_is_closed_at_its_first_idle_moment_after_its_life(void **stat
     expect_close(busy);
 }
 
+static void another_lifetime_is_for_open_links_too_where_they_are_told(void **state)
+{
+    (void)state;
+    limits.lifetime_us = 10 * BP_USEC_PER_SECOND;
+    start(3);
+    struct bpi_pool_link *busy = leased(NEW, ANN);
+    struct bpi_pool_link *idle = leased(NEW, ANN);
+    struct bpi_pool_link *last = leased(NEW, ANN);
+    released(idle);
+    now_us = last->life_until_us - MS;
+    released(last); /* it wants a replacement */
+    assert_int_equal(pool.ending_count, 1);
+    /* No end: nothing is replaced or closed, and the links are granted. */
+    limits.lifetime_us = 0;
+    bpi_pool_set_limits(&pool, &limits);
+    bpi_pool_renew_lives(&pool, now_us);
+    check_pool();
+    assert_int_equal(pool.ending_count, 0);
+    now_us += 100 * BP_USEC_PER_SECOND;
+    expect_nothing();
+    assert_int_equal(bpi_pool_next_us(&pool, now_us), 0);
+    released(busy);
+    expect_nothing();
+    assert_non_null(take(make(NEW, ANN)));
+    /* An end again: what is too old goes, but not at this moment, and not later than a tenth. */
+    limits.lifetime_us = 2000 * MS;
+    bpi_pool_set_limits(&pool, &limits);
+    bpi_pool_renew_lives(&pool, now_us);
+    check_pool();
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(places[i].life_until_us > now_us);
+        assert_true(places[i].life_until_us <= now_us + 201 * MS);
+    }
+    bp_usec begin_us = now_us;
+    for (unsigned i = 0; i < 2; i++) {
+        struct bpi_pool_action action = decide_until(begin_us + 201 * MS);
+        assert_int_equal(action.kind, BPI_POOL_CLOSE);
+        closed(action.link);
+    }
+}
+
 static void times_of_a_loop_whose_clock_is_ahead_count_as_now(void **state)
 {
     (void)state;
@@ -797,6 +838,7 @@ int main(void)
         STORY(a_lowered_limit_shrinks_the_pool_under_load),
         STORY(an_idle_link_is_closed_after_its_time),
         STORY(a_link_is_closed_at_its_first_idle_moment_after_its_life),
+        STORY(another_lifetime_is_for_open_links_too_where_they_are_told),
         STORY(times_of_a_loop_whose_clock_is_ahead_count_as_now),
         STORY(a_waiter_can_be_cancelled_in_every_state),
         STORY(a_granted_waiter_whose_link_is_dead_keeps_its_turn),
