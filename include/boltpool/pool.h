@@ -20,7 +20,8 @@
  * Units: all times are microseconds; names that end in `_us` say so. Points in time are those of bp_now_us().
  * Errors: 0 or a negative code (error.h). A usage error is told to the log callback too, in debug builds.
  * Threads: every function may be called from any thread, except where it says otherwise. The pool has one thread for
- * its upkeep and up to connects_max + 4 helpers; the connector and the log callback are called on those.
+ * its upkeep and up to 2 x connects_max + 4 helpers; the connector (but for `returned`) and the log callback are called on
+ * those.
  * Forks: a pool lives in the process that made it. In a forked child every function answers BP_E_USAGE (bp_pool_free
  * does nothing), and the connections stay the parent's.
  * No state is shared between pools.
@@ -125,8 +126,20 @@ struct bp_open_request {
     size_t reterr_size;
 };
 
-/* How connections are made. The functions may block; they run on the pool's helper threads, several at a time, and
- * must not call this pool. A call that hangs costs one helper and the place of one connection until it returns.
+/* How a connection comes back. */
+enum bp_outcome {
+    BP_OUTCOME_OK, /* clean, ready for the next one */
+    BP_OUTCOME_ERROR, /* clean, but the work failed by the server's fault; errors_max in a row close it */
+    BP_OUTCOME_BROKEN, /* to be closed */
+    /* Usable, but something is still open on it: the connector's `check`, which has to put that in order, must succeed
+     * before anybody else gets it. That is done on a helper thread; this lease is over at once. Until then the connection counts
+     * as checking, and for the limits of its class; one that fails is closed as unhealthy. Without `check`: BROKEN. */
+    BP_OUTCOME_UNCLEAN
+};
+
+/* How connections are made. The functions may block, but for `returned`; they run on the pool's helper threads, but for
+ * `returned`, several at a time (never two for one connection), and must not call this pool. A call that hangs costs one
+ * helper and the place of one connection until it returns.
  */
 struct bp_connector {
     size_t struct_size;
@@ -135,10 +148,15 @@ struct bp_connector {
      * (bp_error_retryable() is 0: wrong credentials, say) fails all waiters; after any other one the pool tries
      * again, at growing intervals. */
     int (*open)(void *user, const struct bp_open_request *request, void **ret_connection);
-    /* Whether an idle connection still works: 0, or the error for which it is to be closed. NULL: never asked. */
+    /* Whether a connection that is idle, or came back unclean, still works, and is clean: 0, or the error for which it is
+     * to be closed. NULL: never asked. */
     int (*check)(void *user, void *connection, bp_usec timeout_us);
     /* Must not fail. NULL: nothing to be done. */
     void (*close)(void *user, void *connection);
+    /* How a connection really comes back whose user says `said`: the answer counts in the place of that. Called by
+     * bp_pool_release() and bp_request_cancel(), on the calling thread, once for each lease; must not block. It sees the
+     * connection alone: the lease is over (bp_lease_connection() gives NULL), and nobody has it yet. NULL: as it was said. */
+    enum bp_outcome (*returned)(void *user, void *connection, enum bp_outcome said);
 };
 
 /* ---- configuration ---- */
@@ -194,7 +212,8 @@ BP_API int bp_pool_pause(struct bp_pool *pool);
 BP_API int bp_pool_resume(struct bp_pool *pool);
 /* Closes every connection as soon as it is idle, so that all are new. */
 BP_API int bp_pool_reconnect(struct bp_pool *pool);
-/* Refuses whoever comes from now on (BP_E_DRAINING), serves those that wait, and returns when all leases are back.
+/* Refuses whoever comes from now on (BP_E_DRAINING), serves those that wait, and returns when all leases are back and
+ * what came back unclean is clean or closed.
  * Errors: UV_ETIMEDOUT (-110) when that took longer than timeout_us; it drains on. */
 BP_API int bp_pool_drain(struct bp_pool *pool, bp_usec timeout_us);
 /* Refuses whoever comes or waits (BP_E_CLOSED), waits for the leases, closes all connections and ends the threads. May
@@ -224,15 +243,9 @@ BP_API BP_MUST_CHECK int bp_pool_acquire(struct bp_pool *pool,
                                          bp_usec timeout_us,
                                          struct bp_lease **ret_lease);
 
-enum bp_outcome {
-    BP_OUTCOME_OK, /* clean, ready for the next one */
-    BP_OUTCOME_ERROR, /* clean, but the work failed by the server's fault; errors_max in a row close it */
-    BP_OUTCOME_BROKEN /* to be closed */
-};
-
 /* Gives a connection back.
  * Owns:    takes the lease, whatever the answer.
- * Threads: any; never blocks; the connector isn't called here.
+ * Threads: any; never blocks; of the connector only `returned` is called here.
  * Errors:  BP_E_USAGE: this lease was given back before; nothing happens (a lease given back twice is known for
  *          the next 64 leases of its connection). */
 BP_API int bp_pool_release(struct bp_lease *lease, enum bp_outcome outcome);
@@ -300,16 +313,18 @@ BP_API int bp_request_cancel(struct bp_request *request);
 
 struct bp_wait_stats {
     uint64_t granted; /* leases, those that didn't wait too */
+    uint64_t returned;
     uint64_t refused; /* for whatever reason */
-    unsigned active;  /* leases that are out */
+    unsigned active;  /* leases that are out: granted - returned */
     unsigned waiting;
+    double utilisation;                              /* its part of the pool's */
     bp_usec p50_us, p90_us, p99_us, p999_us, max_us; /* at most 1.6 % above the true ones */
     bp_usec mean_us;
 };
 
 struct bp_pool_stats {
     size_t struct_size; /* set by the caller */
-    /* Connections now: open = opening + idle + checking + active + closing. */
+    /* Connections now: open = opening + idle + checking + active + closing. What came back unclean is checking. */
     unsigned open, opening, idle, checking, active, closing;
     unsigned waiting;
     /* Since the pool was made. */

@@ -231,6 +231,12 @@ void *bp_lease_connection(struct bp_lease *lease)
     return atomic_load_explicit(&place->connection, memory_order_relaxed);
 }
 
+/* Whether the connection can be lent again at once. */
+static bool is_ready(enum bp_outcome outcome)
+{
+    return outcome == BP_OUTCOME_OK || outcome == BP_OUTCOME_ERROR;
+}
+
 /* The lock is held. */
 static void release_slowly(struct bp_pool *pool,
                            struct bpi_place *place,
@@ -239,10 +245,14 @@ static void release_slowly(struct bp_pool *pool,
 {
     struct bpi_turn turn;
     bpi_turn_begin(&turn, pool);
-    if (outcome == BP_OUTCOME_BROKEN) {
+    turn.is_one_link = is_ready(outcome);
+    if (outcome == BP_OUTCOME_UNCLEAN && pool->phase == BPI_POOL_STOPS) {
+        bpi_place_close(&turn, place, false, now_us);
+    } else if (outcome == BP_OUTCOME_UNCLEAN && pool->connector.check != NULL) {
+        bpi_place_clean(&turn, place);
+    } else if (!turn.is_one_link) {
         bpi_place_close(&turn, place, true, now_us);
     }
-    turn.is_one_link = outcome != BP_OUTCOME_BROKEN;
     pool->decider.limits.pass_over_us = bpi_run_pass_over_us(pool, now_us);
     bpi_turn_end(&turn, 0, now_us);
 }
@@ -257,6 +267,14 @@ int bp_pool_release(struct bp_lease *lease, enum bp_outcome outcome)
     if (!bpi_pool_is_here(pool)) {
         return bpi_pool_misused(pool, "release in a forked child: the lease is the parent's");
     }
+    if (__builtin_expect(pool->connector.returned != NULL, 0)) {
+        /* Its connection is looked at only while no other thread, releasing it too, can give it away. */
+        if (!bpi_keep_claim(place, lease)) {
+            return bpi_pool_misused(pool, "a lease was released twice");
+        }
+        void *connection = atomic_load_explicit(&place->connection, memory_order_relaxed);
+        outcome = pool->connector.returned(pool->connector.user, connection, outcome);
+    }
     if (outcome == BP_OUTCOME_OK && bpi_keep_back(place, lease)) {
         return 0;
     }
@@ -266,7 +284,7 @@ int bp_pool_release(struct bp_lease *lease, enum bp_outcome outcome)
         bpi_lock_unlock(&pool->lock);
         return bpi_pool_misused(pool, "a lease was released twice");
     }
-    if (outcome != BP_OUTCOME_BROKEN) {
+    if (is_ready(outcome)) {
         bpi_pool_link_released(&pool->decider, &place->link, outcome != BP_OUTCOME_OK, now_us);
         if (pool->phase == BPI_POOL_RUNS && bpi_pool_is_calm(&pool->decider)) {
             bpi_keep_resume(pool);

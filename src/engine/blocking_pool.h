@@ -42,11 +42,11 @@
 #define BPI_LEASE_NAME    48
 #define BPI_POOL_NAME     64
 #define BPI_OPEN_TEXT     128
-/* Helpers for checks and closes beside those that open: were they shared, connects that hang would keep
- * broken connections open. */
-#define BPI_CHORE_HELPERS 4
+/* Helpers that close beside those that open and those that check (connects_max each): were they shared, calls that
+ * hang would keep broken connections open. */
+#define BPI_CLOSE_HELPERS 4
 #define BPI_CONNECTS_MAX  64
-#define BPI_HELPERS_MAX   (BPI_CONNECTS_MAX + BPI_CHORE_HELPERS + 1)
+#define BPI_HELPERS_MAX   (2 * BPI_CONNECTS_MAX + BPI_CLOSE_HELPERS + 1)
 /* Threads woken by one turn; more take another turn. */
 #define BPI_TURN_WAKES 16
 
@@ -58,7 +58,9 @@ struct bp_lease {
 enum bpi_job {
     BPI_JOB_NONE,
     BPI_JOB_OPEN,
-    BPI_JOB_CHECK,
+    BPI_JOB_CHECK,      /* before use */
+    BPI_JOB_KEEP_ALIVE, /* a check that is due by time alone */
+    BPI_JOB_CLEAN, /* a check before anybody else gets it; for the decider it is still leased */
     BPI_JOB_CLOSE,
 };
 
@@ -67,9 +69,11 @@ enum bpi_place_state {
     BPI_PLACE_HOME, /* the decider, or a helper */
     BPI_PLACE_OUT,  /* a caller, by handles[number % BPI_PLACE_HANDLES] */
     BPI_PLACE_KEPT, /* given back, but the decider wasn't told: keep.h */
+    BPI_PLACE_BACK, /* given back, and the thread asks the connector how */
 };
 #define BPI_WORD_STATE       UINT32_C(0x3)
-#define BPI_WORD_SYNC        UINT32_C(0x4) /* OUT: the decider has to be told when it comes back */
+#define BPI_WORD_HELD        UINT32_C(0x1) /* of the state: OUT or BACK */
+#define BPI_WORD_SYNC        UINT32_C(0x4) /* HELD: the decider has to be told when it comes back */
 #define BPI_WORD_CLASS_SHIFT 3
 #define BPI_WORD_CLASS       (UINT32_C(0x7) << BPI_WORD_CLASS_SHIFT)
 #define BPI_WORD_KEEPABLE    UINT32_C(0x40) /* OUT: may be kept */
@@ -131,7 +135,8 @@ enum bpi_pool_phase {
 
 enum bpi_helper_kind {
     BPI_HELPER_OPEN,
-    BPI_HELPER_CHORE,
+    BPI_HELPER_CHECK,
+    BPI_HELPER_CLOSE,
     BPI_HELPER_KINDS,
 };
 
@@ -157,8 +162,8 @@ struct bpi_helper {
 struct bp_pool {
     /* Immutable. */
     struct bp_pool_config config;
-    struct bp_connector connector;
     char name[BPI_POOL_NAME];
+    struct bp_connector connector; /* its last member is read at each release, as what follows */
     /* 1 in the process that made the pool: the page is wiped in a forked child. */
     _Atomic uint32_t *alive;
     struct bpi_place *places;
@@ -174,9 +179,12 @@ struct bp_pool {
     enum bpi_pool_phase phase;
     bool threads_ended; /* they were joined or detached; one that is started now detaches itself */
     bool is_freed;      /* by the owner, whose reference is dropped when no lease is out any more */
-    uint64_t busy_us;   /* of leases that ended */
     uint64_t returned_total;
+    uint64_t busy_us[BPI_CLASS_COUNT];    /* of leases that ended */
     uint64_t kept_total[BPI_CLASS_COUNT]; /* leases that the decider learnt of later */
+    /* Connections with BPI_JOB_CLEAN: whose lease is over, although the decider has them as leased. So the limits hold,
+     * and for shares and for how long a class holds a connection its cleaning counts: nobody else could use it. */
+    unsigned cleaning[BPI_CLASS_COUNT];
     alignas(64) struct bpi_pool decider;
 
     struct bpi_jobs jobs[BPI_HELPER_KINDS];
@@ -266,9 +274,15 @@ void bpi_place_close(struct bpi_turn *turn,
                      bp_usec now_us);
 void bpi_wait_count(struct bp_pool *pool, const struct bpi_want *want, bp_usec now_us);
 
+/* A connection whose lease is over, but which has to be checked before anybody else gets it. */
+void bpi_place_clean(struct bpi_turn *turn, struct bpi_place *place);
+unsigned bpi_cleaning_count(const struct bp_pool *pool);
+
 /* ---- helper.c ---- */
 
 void bpi_helper_push(struct bpi_turn *turn, struct bpi_place *place, enum bpi_job job);
+/* Takes jobs back that no helper has begun with: checks of this kind, in a list by `next_job`. */
+struct bpi_place *bpi_helper_take_back(struct bp_pool *pool, enum bpi_job job);
 /* Outside the lock: starts helpers first .. first + count - 1. */
 int bpi_helper_start(struct bp_pool *pool, unsigned first, unsigned count);
 /* One of each kind, so that no job waits for ever where threads are short, and the upkeep. */

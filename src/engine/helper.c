@@ -26,7 +26,18 @@
 
 static enum bpi_helper_kind kind_of(enum bpi_job job)
 {
-    return job == BPI_JOB_OPEN ? BPI_HELPER_OPEN : BPI_HELPER_CHORE;
+    switch (job) {
+    case BPI_JOB_OPEN:
+        return BPI_HELPER_OPEN;
+    case BPI_JOB_CHECK:
+    case BPI_JOB_KEEP_ALIVE:
+    case BPI_JOB_CLEAN:
+        return BPI_HELPER_CHECK;
+    case BPI_JOB_CLOSE:
+    case BPI_JOB_NONE:
+        break;
+    }
+    return BPI_HELPER_CLOSE;
 }
 
 static void reserve_helper(struct bpi_turn *turn, enum bpi_helper_kind kind)
@@ -64,6 +75,28 @@ void bpi_helper_push(struct bpi_turn *turn, struct bpi_place *place, enum bpi_jo
         turn->pool->helpers_count < BPI_HELPERS_MAX) {
         reserve_helper(turn, kind);
     }
+}
+
+struct bpi_place *bpi_helper_take_back(struct bp_pool *pool, enum bpi_job job)
+{
+    struct bpi_jobs *jobs = &pool->jobs[kind_of(job)];
+    struct bpi_place *taken = NULL;
+    struct bpi_place *last = NULL;
+    for (struct bpi_place **at = &jobs->first; *at != NULL;) {
+        struct bpi_place *place = *at;
+        if (place->job != job) {
+            last = place;
+            at = &place->next_job;
+            continue;
+        }
+        *at = place->next_job;
+        place->next_job = taken;
+        place->job = BPI_JOB_NONE;
+        taken = place;
+        jobs->count--;
+    }
+    jobs->last = last;
+    return taken;
 }
 
 static struct bpi_place *pop(struct bpi_jobs *jobs)
@@ -173,25 +206,29 @@ static void do_open(struct bp_pool *pool, struct bpi_place *place)
     }
 }
 
-static void do_check(struct bp_pool *pool, struct bpi_place *place)
+static void do_check(struct bp_pool *pool, struct bpi_place *place, enum bpi_job job)
 {
+    bool is_clean = job == BPI_JOB_CLEAN;
     int error = pool->connector.check(pool->connector.user, connection_of(place),
                                       pool->config.check_timeout_us);
     bp_usec now_us = bpi_clock_now_us();
     bpi_lock_lock(&pool->lock);
     struct bpi_turn turn;
     bpi_turn_begin(&turn, pool);
+    if (is_clean) {
+        pool->cleaning[place->link.class_]--;
+    }
     if (error != 0) {
         bpi_place_close(&turn, place, true, now_us);
+    } else if (is_clean) {
+        bpi_pool_link_released(&pool->decider, &place->link, false, now_us);
     } else {
         bpi_pool_link_checked(&pool->decider, &place->link, now_us);
-        if (pool->phase == BPI_POOL_STOPS) {
-            bpi_place_close(&turn, place, false, now_us);
-        }
     }
-    bpi_turn_end(&turn, 0, now_us);
+    bpi_turn_end(&turn, 0, now_us); /* once the pool stops, it closes what is idle */
     if (error != 0) {
-        bpi_pool_log(pool, BP_LOG_INFO, "an idle connection failed its check: %s",
+        bpi_pool_log(pool, BP_LOG_INFO, "%s failed its check: %s",
+                     is_clean ? "a connection that came back unclean" : "an idle connection",
                      bp_error_text(error));
     }
 }
@@ -221,7 +258,9 @@ static void do_job(struct bp_pool *pool, struct bpi_place *place, enum bpi_job j
         do_open(pool, place);
         break;
     case BPI_JOB_CHECK:
-        do_check(pool, place);
+    case BPI_JOB_KEEP_ALIVE:
+    case BPI_JOB_CLEAN:
+        do_check(pool, place, job);
         break;
     case BPI_JOB_CLOSE:
         do_close(pool, place);

@@ -125,13 +125,30 @@ static void bring_home(struct bpi_place *place)
     bpi_turn_end(&turn, 0, now_us);
 }
 
+static inline bool is_of(uint32_t word, const struct bp_lease *lease)
+{
+    return word / BPI_WORD_LEASE % BPI_PLACE_HANDLES == lease->index;
+}
+
+bool bpi_keep_claim(struct bpi_place *place, const struct bp_lease *lease)
+{
+    uint32_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
+    do {
+        if (state_of(word) != BPI_PLACE_OUT || !is_of(word, lease)) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&place->word, &word,
+                                                    (word & ~BPI_WORD_STATE) | BPI_PLACE_BACK,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
 bool bpi_keep_back(struct bpi_place *place, const struct bp_lease *lease)
 {
     struct bp_pool *pool = place->pool;
     uint32_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
-    uint32_t flags = BPI_WORD_STATE | BPI_WORD_SYNC | BPI_WORD_KEEPABLE;
-    if ((word & flags) != (BPI_PLACE_OUT | BPI_WORD_KEEPABLE) ||
-        word / BPI_WORD_LEASE % BPI_PLACE_HANDLES != lease->index ||
+    uint32_t flags = BPI_WORD_HELD | BPI_WORD_SYNC | BPI_WORD_KEEPABLE;
+    if ((word & flags) != (BPI_WORD_HELD | BPI_WORD_KEEPABLE) || !is_of(word, lease) ||
         !atomic_load_explicit(&pool->keeps, memory_order_relaxed)) {
         return false;
     }
@@ -210,7 +227,7 @@ static void tell(struct bp_pool *pool, struct bpi_place *place, uint64_t held_us
     uint32_t leases = atomic_load_explicit(&place->kept_leases, memory_order_relaxed);
     bp_usec span_us = now_us > link->leased_us ? now_us - link->leased_us : 0;
     learn(pool, place, leases, span_us > held_us ? span_us - held_us : 0, now_us);
-    pool->busy_us += held_us;
+    pool->busy_us[link->class_] += held_us;
     pool->kept_total[link->class_] += leases;
     pool->returned_total += leases;
     atomic_store_explicit(&place->kept_held_us, 0, memory_order_relaxed);
@@ -240,8 +257,7 @@ bool bpi_keep_end(struct bpi_place *place, const struct bp_lease *lease, bp_usec
     struct bp_pool *pool = place->pool;
     uint32_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
     do {
-        if (state_of(word) != BPI_PLACE_OUT ||
-            word / BPI_WORD_LEASE % BPI_PLACE_HANDLES != lease->index) {
+        if ((word & BPI_WORD_HELD) == 0 || !is_of(word, lease)) {
             return false;
         }
     } while (!atomic_compare_exchange_weak_explicit(&place->word, &word,
@@ -252,7 +268,7 @@ bool bpi_keep_end(struct bpi_place *place, const struct bp_lease *lease, bp_usec
     held_us += now_us > since_us ? now_us - since_us : 0;
     pool->returned_total++;
     if (atomic_load_explicit(&place->kept_leases, memory_order_relaxed) == 0) {
-        pool->busy_us += held_us;
+        pool->busy_us[place->link.class_] += held_us;
         atomic_store_explicit(&place->kept_held_us, 0, memory_order_relaxed);
     } else {
         tell(pool, place, held_us, now_us);
@@ -291,7 +307,7 @@ static void bring_class(
         }
         if (is_out && marks) {
             uint32_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
-            if (state_of(word) == BPI_PLACE_OUT) {
+            if ((word & BPI_WORD_HELD) != 0) {
                 /* Should it fail, its owner was quicker, and the next look will do. */
                 (void)atomic_compare_exchange_strong_explicit(
                     &place->word, &word, word | BPI_WORD_SYNC, memory_order_relaxed,

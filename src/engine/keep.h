@@ -19,6 +19,7 @@
  * States of a place's word -> function:
  *   HOME -> bpi_place_lend (lock) -> OUT -> bpi_keep_back -> KEPT -> bpi_keep_take -> OUT
  *   OUT  -> bpi_keep_end (lock) -> HOME     KEPT -> bpi_keep_sweep, bpi_keep_look (lock) -> HOME
+ *   OUT  -> bpi_keep_claim -> BACK, which goes on as OUT does, where a connector is asked how a connection came back
  * Every change is a compare-and-swap of the whole word, which has the number of the lease in it: a lease that is given
  * back twice, by two threads at the same time, too, fails at the second.
  */
@@ -37,6 +38,8 @@ void bpi_keep_done(struct bp_pool *pool);
 
 /* A lease for `operation` (NULL is fine) without the lock, or NULL. */
 struct bp_lease *bpi_keep_take(struct bp_pool *pool, const struct bp_operation *operation);
+/* The lease is over, and the caller's thread the only one that has it. False: it isn't out. */
+bool bpi_keep_claim(struct bpi_place *place, const struct bp_lease *lease);
 /* Whether the lease was given back so. False: by the lock, please. */
 bool bpi_keep_back(struct bpi_place *place, const struct bp_lease *lease);
 

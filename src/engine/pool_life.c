@@ -170,19 +170,20 @@ static void pool_init(struct bp_pool *pool,
 {
     struct bpi_pool_limits limits;
     bp_usec now_us = bpi_clock_now_us();
+    pool->config = *config;
+    pool->connector = *connector;
     fill_limits(&limits, config, connector);
     bpi_pool_init(&pool->decider, &limits, 1, now_us ^ (uint64_t)(uintptr_t)pool);
     /* All connections are alike: no protocol to choose, no identity to change. */
     struct bpi_pool_key key = {0};
     bpi_pool_set_warm_key(&pool->decider, &key, 0);
     bpi_pool_endpoint_up(&pool->decider, 0);
-    pool->config = *config;
-    pool->connector = *connector;
     snprintf(pool->name, sizeof(pool->name), "%s", config->name == NULL ? "pool" : config->name);
     pool->config.name = pool->name;
     pool->created_us = pool->open_at_us = now_us;
     pool->jobs[BPI_HELPER_OPEN].helpers_max = config->connects_max;
-    pool->jobs[BPI_HELPER_CHORE].helpers_max = BPI_CHORE_HELPERS;
+    pool->jobs[BPI_HELPER_CHECK].helpers_max = config->connects_max;
+    pool->jobs[BPI_HELPER_CLOSE].helpers_max = BPI_CLOSE_HELPERS;
 }
 
 int bp_pool_new(const struct bp_pool_config *config,
@@ -375,6 +376,24 @@ void bpi_pool_refuse_all(struct bpi_turn *turn, int error, bp_usec now_us)
     }
 }
 
+/* Connections that nobody has begun to check needn't be any more. */
+static void close_unchecked(struct bpi_turn *turn, bp_usec now_us)
+{
+    static const enum bpi_job checks[] = {BPI_JOB_CHECK, BPI_JOB_KEEP_ALIVE, BPI_JOB_CLEAN};
+    struct bp_pool *pool = turn->pool;
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        struct bpi_place *place = bpi_helper_take_back(pool, checks[i]);
+        while (place != NULL) {
+            struct bpi_place *next = place->next_job;
+            if (checks[i] == BPI_JOB_CLEAN) {
+                pool->cleaning[place->link.class_]--;
+            }
+            bpi_place_close(turn, place, false, now_us);
+            place = next;
+        }
+    }
+}
+
 static void begin_stop(struct bp_pool *pool)
 {
     bp_usec now_us = bpi_clock_now_us();
@@ -384,6 +403,7 @@ static void begin_stop(struct bp_pool *pool)
     if (pool->phase != BPI_POOL_STOPS) {
         pool->phase = BPI_POOL_STOPS;
         bpi_keep_sweep(pool, now_us);
+        close_unchecked(&turn, now_us);
         bpi_pool_refuse_all(&turn, BP_E_CLOSED, now_us);
     }
     bpi_turn_end_quietly(&turn);
@@ -429,7 +449,7 @@ void bp_pool_free(struct bp_pool *pool)
     }
     begin_stop(pool);
     bpi_lock_lock(&pool->lock);
-    bool has_leases = pool->decider.counts[BPI_POOL_LEASED] > 0;
+    bool has_leases = pool->decider.counts[BPI_POOL_LEASED] > bpi_cleaning_count(pool);
     bpi_lock_unlock(&pool->lock);
     bool is_over = wait_quiet(pool, is_stopped, has_leases ? 0 : FREE_WAIT_US);
     end_threads(pool, is_over);

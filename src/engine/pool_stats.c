@@ -21,7 +21,13 @@ static void fill_waits(struct bp_wait_stats *stats, struct bpi_histogram *waits,
     stats->mean_us = (bp_usec)bpi_histogram_mean_us(waits);
 }
 
-/* The lock is held. Returns how long its connections were in use that the decider still has as leased. */
+static double part_of(uint64_t busy_us, uint64_t open_us)
+{
+    double ratio = open_us == 0 ? 0.0 : (double)busy_us / (double)open_us;
+    return ratio > 1.0 ? 1.0 : ratio;
+}
+
+/* The lock is held. Returns how long its connections were in use. */
 static uint64_t
 fill_class(const struct bp_pool *pool, struct bp_pool_stats *stats, unsigned number, bp_usec now_us)
 {
@@ -36,19 +42,23 @@ fill_class(const struct bp_pool *pool, struct bp_pool_stats *stats, unsigned num
          i++) {
         waits->refused += class_->refused_total[i];
     }
-    waits->active = class_->leased - kept;
+    waits->active = class_->leased - kept - pool->cleaning[number];
+    waits->returned = waits->granted - waits->active;
     waits->waiting = class_->queue.count;
     stats->acquired += waits->granted;
     /* What is kept was returned, although the decider thinks otherwise. */
     stats->returned += leases + kept;
-    stats->active -= kept;
+    stats->active -= kept + pool->cleaning[number];
     stats->idle += kept;
+    stats->checking += pool->cleaning[number];
     const struct bpi_pool_link *link = class_->leases;
     for (; link != NULL; link = link->next) {
         const struct bpi_place *place = (const struct bpi_place *)(const void *)link;
         struct bp_lease_info info;
         held_us += bpi_place_info(place, &info, now_us) ? info.held_us : 0;
     }
+    held_us += pool->busy_us[number];
+    waits->utilisation = part_of(held_us, pool->open_us);
     return held_us;
 }
 
@@ -70,13 +80,12 @@ static void fill_counts(struct bp_pool *pool, struct bp_pool_stats *stats, bp_us
     stats->returned = pool->returned_total;
     stats->leaks_reported = pool->leaks_total;
     stats->age_us = now_us - pool->created_us;
-    uint64_t busy_us = pool->busy_us;
+    bpi_pool_count_open(pool, 0, now_us);
+    uint64_t busy_us = 0;
     for (unsigned i = 0; i < BP_CLASS_COUNT; i++) {
         busy_us += fill_class(pool, stats, i, now_us);
     }
-    bpi_pool_count_open(pool, 0, now_us);
-    double ratio = pool->open_us == 0 ? 0.0 : (double)busy_us / (double)pool->open_us;
-    stats->utilisation = ratio > 1.0 ? 1.0 : ratio;
+    stats->utilisation = part_of(busy_us, pool->open_us);
 }
 
 int bp_pool_get_stats(struct bp_pool *pool, struct bp_pool_stats *stats)

@@ -26,6 +26,7 @@ int bpi_refusal_error(enum bpi_pool_refusal refusal)
 struct facts {
     unsigned class_leased, class_max, class_waiting, class_waiting_max;
     unsigned leased, open, links_max;
+    unsigned cleaning; /* of those that are leased */
     bool paused;
     int open_error;
     char open_text[BPI_OPEN_TEXT];
@@ -37,9 +38,12 @@ static void note_oldest(struct facts *facts, const struct bpi_pool *decider, bp_
     for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
         struct bpi_pool_link *link = decider->classes[i].leases;
         struct bp_lease_info info;
-        /* The first of each class has been out longest: while somebody waits, nothing is kept. */
-        if (link != NULL && bpi_place_info(bpi_place_of(link), &info, now_us) &&
-            info.held_us > facts->oldest.held_us) {
+        /* The first of each class has been out longest: while somebody waits, nothing is kept. It may be one that is
+         * being cleaned. */
+        while (link != NULL && !bpi_place_info(bpi_place_of(link), &info, now_us)) {
+            link = link->next;
+        }
+        if (link != NULL && info.held_us > facts->oldest.held_us) {
             facts->oldest = info;
         }
     }
@@ -56,6 +60,7 @@ look(struct bp_pool *pool, const struct bpi_want *want, struct facts *facts, bp_
     facts->class_waiting = class_->queue.count;
     facts->class_waiting_max = decider->limits.classes[want->waiter.class_].waiting_max;
     facts->leased = decider->counts[BPI_POOL_LEASED];
+    facts->cleaning = bpi_cleaning_count(pool);
     facts->open = bpi_pool_open_count(decider);
     facts->links_max = decider->limits.links_max;
     facts->paused = decider->paused;
@@ -68,6 +73,11 @@ static void say_oldest(const struct facts *facts, char *text, size_t size)
 {
     text[0] = '\0';
     const struct bp_lease_info *oldest = &facts->oldest;
+    if (facts->cleaning > 0) {
+        int used = snprintf(text, size, ", %u of them being cleaned", facts->cleaning);
+        text += used;
+        size -= (size_t)used;
+    }
     if (oldest->held_us > 0) {
         snprintf(text, size, "; held longest: %.3f s by thread %d, %s%s%s",
                  (double)oldest->held_us / 1e6, oldest->thread, bp_work_name(oldest->work),

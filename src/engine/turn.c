@@ -80,6 +80,21 @@ void bpi_place_close(struct bpi_turn *turn,
     bpi_helper_push(turn, place, BPI_JOB_CLOSE);
 }
 
+void bpi_place_clean(struct bpi_turn *turn, struct bpi_place *place)
+{
+    turn->pool->cleaning[place->link.class_]++;
+    bpi_helper_push(turn, place, BPI_JOB_CLEAN);
+}
+
+unsigned bpi_cleaning_count(const struct bp_pool *pool)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        count += pool->cleaning[i];
+    }
+    return count;
+}
+
 /* A thread is woken, and another one may be quicker. A request of this very thread is here already. */
 static void call(struct bpi_turn *turn, struct bpi_want *want, bp_usec now_us)
 {
@@ -110,7 +125,8 @@ static void carry_out(struct bpi_turn *turn, const struct bpi_pool_action *actio
         bpi_helper_push(turn, bpi_place_of(action->link), BPI_JOB_OPEN);
         break;
     case BPI_POOL_CHECK:
-        bpi_helper_push(turn, bpi_place_of(action->link), BPI_JOB_CHECK);
+        bpi_helper_push(turn, bpi_place_of(action->link),
+                        action->keep_alive ? BPI_JOB_KEEP_ALIVE : BPI_JOB_CHECK);
         break;
     case BPI_POOL_CLOSE: {
         unsigned errors_max = decider->limits.errors_max;

@@ -5,6 +5,7 @@
 #include <boltpool/pool.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,11 @@ struct test_connector {
     atomic_int check_error;
     atomic_uint check_us;
     atomic_bool hangs; /* opening returns only when this is over */
+    atomic_bool check_hangs;
+    atomic_uint checking, checking_max;
+    bool has_returned;      /* Immutable: there is the function */
+    atomic_int returned_as; /* what it answers: an outcome + 1; 0 = as it was said */
+    atomic_uint returned;   /* how often it was asked */
     atomic_uint opening, opening_max;
     atomic_uint opened, closed, checked;
     atomic_uint wrong; /* a connection that was closed twice, or never opened */
@@ -69,11 +75,37 @@ test_open(void *user, const struct bp_open_request *request, void **ret_connecti
 static inline int test_check(void *user, void *connection, bp_usec timeout_us)
 {
     struct test_connector *connector = user;
-    (void)connection;
+    struct test_connection *checked = connection;
     (void)timeout_us;
     atomic_fetch_add(&connector->checked, 1);
+    unsigned checking = atomic_fetch_add(&connector->checking, 1) + 1;
+    unsigned most = atomic_load(&connector->checking_max);
+    while (checking > most &&
+           !atomic_compare_exchange_weak(&connector->checking_max, &most, checking)) {
+    }
+    if (atomic_load(&checked->magic) != TEST_ALIVE || atomic_fetch_add(&checked->users, 1) != 0) {
+        atomic_fetch_add(&connector->wrong, 1); /* while somebody has it */
+    }
     test_sleep_us(atomic_load(&connector->check_us));
+    while (atomic_load(&connector->check_hangs)) {
+        test_sleep_us(1000);
+    }
+    atomic_fetch_sub(&checked->users, 1);
+    atomic_fetch_sub(&connector->checking, 1);
     return atomic_load(&connector->check_error);
+}
+
+static inline enum bp_outcome test_returned(void *user, void *connection, enum bp_outcome said)
+{
+    struct test_connector *connector = user;
+    struct test_connection *returned = connection;
+    atomic_fetch_add(&connector->returned, 1);
+    if (atomic_load(&returned->magic) != TEST_ALIVE || atomic_fetch_add(&returned->users, 1) != 0) {
+        atomic_fetch_add(&connector->wrong, 1);
+    }
+    int answer = atomic_load(&connector->returned_as);
+    atomic_fetch_sub(&returned->users, 1);
+    return answer == 0 ? said : (enum bp_outcome)(answer - 1);
 }
 
 static inline void test_close(void *user, void *closed)
@@ -109,6 +141,7 @@ static inline struct bp_connector test_connector(struct test_connector *connecto
         .open = test_open,
         .check = test_check,
         .close = test_close,
+        .returned = connector->has_returned ? test_returned : NULL,
     };
 }
 
@@ -143,6 +176,15 @@ static inline struct bp_pool_stats test_stats(struct bp_pool *pool)
         stats.open = UINT32_MAX;
     }
     return stats;
+}
+
+/* Waits until the number is `wanted`, or 10 s. */
+static inline bool test_await(const atomic_uint *number, unsigned wanted)
+{
+    for (int i = 0; i < 10000 && atomic_load(number) != wanted; i++) {
+        test_sleep_us(1000);
+    }
+    return atomic_load(number) == wanted;
 }
 
 /* One user of a connection at a time. False: two had it. */

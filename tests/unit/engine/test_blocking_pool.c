@@ -694,6 +694,36 @@ static void a_forked_child_is_told_so(void **state)
     end(pool, &connector);
 }
 
+static void each_class_has_its_part_of_the_figures(void **state)
+{
+    (void)state;
+    struct test_connector connector = {0};
+    struct bp_pool *pool = test_pool(&connector, 2);
+    struct bp_operation operation = BP_OPERATION_INIT;
+    operation.work = BP_WORK_BULK_ANALYTICS;
+    for (int i = 0; i < 20; i++) {
+        struct bp_lease *lease;
+        assert_int_equal(bp_pool_acquire(pool, i % 4 ? NULL : &operation, 1000000, &lease), 0);
+        test_sleep_us(2000);
+        assert_int_equal(bp_pool_release(lease, BP_OUTCOME_OK), 0);
+    }
+    struct bp_lease *out;
+    assert_int_equal(bp_pool_acquire(pool, &operation, 1000000, &out), 0);
+    struct bp_pool_stats stats = test_stats(pool);
+    const struct bp_wait_stats *analytics = &stats.classes[BP_CLASS_ANALYTICS];
+    const struct bp_wait_stats *read_write = &stats.classes[BP_CLASS_READ_WRITE];
+    assert_int_equal(analytics->granted, 6);
+    assert_int_equal(analytics->returned, 5);
+    assert_int_equal(analytics->active, 1);
+    assert_int_equal(read_write->returned, 15);
+    assert_int_equal(stats.returned, 20);
+    assert_true(analytics->utilisation > 0 && read_write->utilisation > analytics->utilisation);
+    double sum = analytics->utilisation + read_write->utilisation - stats.utilisation;
+    assert_true(sum > -1e-9 && sum < 1e-9);
+    assert_int_equal(bp_pool_release(out, BP_OUTCOME_OK), 0);
+    end(pool, &connector);
+}
+
 static void figures_add_up(void **state)
 {
     (void)state;
@@ -905,6 +935,7 @@ int main(void)
         cmocka_unit_test(who_waits_is_told_that_the_pool_stops),
         cmocka_unit_test(a_lease_outlives_its_pool),
         cmocka_unit_test(a_forked_child_is_told_so),
+        cmocka_unit_test(each_class_has_its_part_of_the_figures),
         cmocka_unit_test(figures_add_up),
         cmocka_unit_test(a_crowd_shares_two_pools),
         cmocka_unit_test(a_pool_stops_under_load),
