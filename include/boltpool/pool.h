@@ -226,6 +226,31 @@ BP_API int bp_pool_stop(struct bp_pool *pool, bp_usec timeout_us);
  * way. NULL is fine. */
 BP_API void bp_pool_free(struct bp_pool *pool);
 
+/* ---- maintenance ---- */
+
+/* What the pool does without being asked. All of it runs from bp_pool_new() on. What those who take and wait need goes
+ * on without it: connections are opened because somebody waits, one that was silent for check_after_us is checked
+ * before use, and one that comes back broken or unclean is closed or checked. */
+enum bp_maintenance {
+    /* Idle connections are checked each keep_alive_us, and any one is closed when it is older than lifetime_us. When it is
+     * started again, those that are too old are closed within the next tenth of lifetime_us. */
+    BP_MAINTENANCE_HEALTH = 1,
+    /* idle_min connections are opened ahead of need, and those above that closed after idle_timeout_us. */
+    BP_MAINTENANCE_SCALING = 2,
+    /* Leases that are held for leak_report_after_us are reported. Figures (bp_pool_get_stats) are always counted. */
+    BP_MAINTENANCE_ANALYSIS = 4,
+    BP_MAINTENANCE_ALL = 7
+};
+
+/* Starts and stops the parts (of enum bp_maintenance, or-ed) that run; starting one that runs, or stopping one that doesn't,
+ * changes nothing. A stop is effective for what has not begun; a call of the connector that is under way ends as it ends.
+ * Threads: any; never blocks.
+ * Errors:  BP_E_USAGE; BP_E_CLOSED: starting in a pool that was stopped. */
+BP_API int bp_pool_start_maintenance(struct bp_pool *pool, unsigned parts);
+BP_API int bp_pool_stop_maintenance(struct bp_pool *pool, unsigned parts);
+/* The parts that run, or a negative error. 0 once the pool was stopped. */
+BP_API int bp_pool_maintenance(struct bp_pool *pool);
+
 /* ---- leases ---- */
 
 /* As long as the configuration's queue_timeout_us. */

@@ -16,6 +16,7 @@
  *   turn.c           the decider's answers, and carrying them out
  *   mailbox.c        the asynchronous form
  *   helper.c         threads that open, check and close; upkeep
+ *   maintenance.c    which parts of the upkeep run
  *   pool_life.c      from bp_pool_new() to bp_pool_free()
  *   pool_stats.c     statistics, leases
  *   refusal.c        why somebody got nothing, as a sentence
@@ -194,6 +195,7 @@ struct bp_pool {
     unsigned mailboxes_count;
 
     /* Upkeep. */
+    unsigned maintenance; /* of enum bp_maintenance: what runs */
     _Atomic uint32_t upkeep_word;
     bp_usec upkeep_at_us; /* when the upkeep thread looks next */
     bp_usec retry_at_us;  /* when connecting is tried again; 0 = it isn't held back */
@@ -293,6 +295,8 @@ void bpi_pool_count_open(struct bp_pool *pool, int change, bp_usec now_us);
 /* ---- pool_life.c ---- */
 
 void bpi_pool_unref(struct bp_pool *pool);
+/* BP_E_USAGE where the pool can't be called. */
+int bpi_pool_check_call(const struct bp_pool *pool);
 /* Whether threads of the pool have nothing left to do for ever. */
 bool bpi_pool_is_over(const struct bp_pool *pool);
 /* Refuses all that wait. */
@@ -302,6 +306,13 @@ void bpi_pool_log(const struct bp_pool *pool, enum bp_log_level level, const cha
     BP_PRINTF(3, 4);
 /* The caller's mistake: told where somebody listens. Returns BP_E_USAGE. */
 int bpi_pool_misused(const struct bp_pool *pool, const char *what);
+
+/* ---- maintenance.c ---- */
+
+/* What the decider is told, of the configuration and of what runs. */
+void bpi_maintenance_fill(const struct bp_pool *pool, struct bpi_pool_limits *limits);
+/* When a lease that is out is reported; 0 = never. */
+bp_usec bpi_maintenance_leak_us(const struct bp_pool *pool);
 
 /* ---- mailbox.c ---- */
 

@@ -315,7 +315,7 @@ static void *run_helper(void *argument)
 /* The lock is held. */
 static unsigned find_leaks(struct bp_pool *pool, struct bp_lease_info *leaks, bp_usec now_us)
 {
-    bp_usec after_us = pool->config.leak_report_after_us;
+    bp_usec after_us = bpi_maintenance_leak_us(pool);
     unsigned count = 0;
     for (unsigned i = 0; after_us != 0 && i < BPI_CLASS_COUNT; i++) {
         struct bpi_pool_link *link = pool->decider.classes[i].leases;
@@ -350,7 +350,7 @@ report_leaks(const struct bp_pool *pool, const struct bp_lease_info *leaks, unsi
 static bp_usec next_look_us(struct bp_pool *pool, bp_usec now_us)
 {
     bp_usec look_us = UPKEEP_US;
-    bp_usec after_us = pool->config.leak_report_after_us;
+    bp_usec after_us = bpi_maintenance_leak_us(pool);
     if (after_us != 0 && after_us < look_us) {
         look_us = after_us;
     }

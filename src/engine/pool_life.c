@@ -65,35 +65,6 @@ static bool config_is_valid(const struct bp_pool_config *config)
     return minima <= config->links_max;
 }
 
-static void fill_limits(struct bpi_pool_limits *limits,
-                        const struct bp_pool_config *config,
-                        const struct bp_connector *connector)
-{
-    *limits = (struct bpi_pool_limits){
-        .links_max = config->links_max,
-        .idle_min = config->idle_min,
-        .endpoint_connects_max = config->connects_max,
-        .errors_max = config->errors_max,
-        .lend_max_hold_us = config->lend_max_hold_us,
-        .pass_over_us = config->pass_over_us,
-        .barging = true,
-        .idle_timeout_us = config->idle_timeout_us,
-        .lifetime_us = config->lifetime_us,
-        .check_after_us = connector->check == NULL ? 0 : config->check_after_us,
-        .keep_alive_us = connector->check == NULL ? 0 : config->keep_alive_us,
-    };
-    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
-        const struct bp_class_config *from = &config->classes[i];
-        limits->classes[i] = (struct bpi_pool_class_limits){
-            .min = from->min,
-            .max = from->max,
-            .share = from->share,
-            .waiting_max = from->waiting_max,
-            .codel_target_us = from->codel_target_us,
-        };
-    }
-}
-
 /* ---- memory ---- */
 
 static _Atomic uint32_t *alive_new(void)
@@ -172,7 +143,8 @@ static void pool_init(struct bp_pool *pool,
     bp_usec now_us = bpi_clock_now_us();
     pool->config = *config;
     pool->connector = *connector;
-    fill_limits(&limits, config, connector);
+    pool->maintenance = BP_MAINTENANCE_ALL;
+    bpi_maintenance_fill(pool, &limits);
     bpi_pool_init(&pool->decider, &limits, 1, now_us ^ (uint64_t)(uintptr_t)pool);
     /* All connections are alike: no protocol to choose, no identity to change. */
     struct bpi_pool_key key = {0};
@@ -251,7 +223,7 @@ int bpi_pool_misused(const struct bp_pool *pool, const char *what)
 
 /* ---- what is done to the whole ---- */
 
-static int check_pool(struct bp_pool *pool)
+int bpi_pool_check_call(const struct bp_pool *pool)
 {
     if (pool == NULL) {
         return BP_E_USAGE;
@@ -264,7 +236,7 @@ static int check_pool(struct bp_pool *pool)
 
 static int pause_pool(struct bp_pool *pool, bool paused)
 {
-    int error = check_pool(pool);
+    int error = bpi_pool_check_call(pool);
     if (error != 0) {
         return error;
     }
@@ -290,7 +262,7 @@ int bp_pool_resume(struct bp_pool *pool)
 
 int bp_pool_reconnect(struct bp_pool *pool)
 {
-    int error = check_pool(pool);
+    int error = bpi_pool_check_call(pool);
     if (error != 0) {
         return error;
     }
@@ -345,7 +317,7 @@ wait_quiet(struct bp_pool *pool, bool (*is_done)(const struct bp_pool *), bp_use
 
 int bp_pool_drain(struct bp_pool *pool, bp_usec timeout_us)
 {
-    int error = check_pool(pool);
+    int error = bpi_pool_check_call(pool);
     if (error != 0) {
         return error;
     }
@@ -430,7 +402,7 @@ static void end_threads(struct bp_pool *pool, bool joins)
 
 int bp_pool_stop(struct bp_pool *pool, bp_usec timeout_us)
 {
-    int error = check_pool(pool);
+    int error = bpi_pool_check_call(pool);
     if (error != 0) {
         return error;
     }

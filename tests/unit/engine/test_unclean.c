@@ -539,7 +539,8 @@ static void a_forked_child_asks_nobody(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         bool good = bp_pool_release(lease, BP_OUTCOME_UNCLEAN) == BP_E_USAGE &&
-                    atomic_load(&connector.returned) == 1;
+                    atomic_load(&connector.returned) == 1 &&
+                    bp_pool_stop_maintenance(pool, BP_MAINTENANCE_ALL) == BP_E_USAGE;
         bp_pool_free(pool);
         _exit(good ? 0 : 1);
     }
