@@ -213,8 +213,9 @@ struct bp_tx_options {
  * Owns:   copies of `options` (NULL = defaults) what it needs but the bookmarks, which must live until the transaction's end.
  * Errors: BP_E_USAGE in a transaction, or while a result is unread; else as any call. */
 BP_API BP_MUST_CHECK int bp_bolt_begin(struct bp_bolt *bolt, const struct bp_tx_options *options);
-/* Ends the transaction; open results are dropped. After a commit that isn't answered nobody knows whether it happened: the
- * failure isn't retryable.
+/* Ends the transaction. Before a commit the queries whose results aren't read run to their end, and what is left of their
+ * rows is dropped; a rollback stops them, and their results answer BP_E_USAGE. After a commit that isn't answered nobody
+ * knows whether it happened: the failure isn't retryable.
  * Errors: BP_E_USAGE without a transaction; else as any call. A rollback of a failed transaction succeeds. */
 BP_API BP_MUST_CHECK int bp_bolt_commit(struct bp_bolt *bolt);
 BP_API int bp_bolt_rollback(struct bp_bolt *bolt);
@@ -290,7 +291,8 @@ BP_API BP_MUST_CHECK int bp_result_notification(struct bp_result *result,
                                                 size_t index,
                                                 struct bp_notification *ret_notification);
 /* Ends and frees it. NULL is fine.
- * Errors: what bp_result_summary() would say; it is freed all the same. */
+ * Errors: what bp_result_summary() would say; it is freed all the same. In a transaction its query runs to the end
+ *         when that is committed, and a failure there is the commit's. */
 BP_API int bp_result_free(struct bp_result *result);
 
 #ifdef __cplusplus

@@ -157,6 +157,9 @@ struct bp_connector {
      * bp_pool_release() and bp_request_cancel(), on the calling thread, once for each lease; must not block. It sees the
      * connection alone: the lease is over (bp_lease_connection() gives NULL), and nobody has it yet. NULL: as it was said. */
     enum bp_outcome (*returned)(void *user, void *connection, enum bp_outcome said);
+    /* The pool is gone and calls nothing any more: `user` may be freed. On the thread that was last with the pool; also
+     * where bp_pool_new() failed, but not with BP_E_CONFIG. NULL: nothing to be done. */
+    void (*done)(void *user);
 };
 
 /* ---- configuration ---- */
@@ -202,7 +205,8 @@ BP_API void bp_pool_config_init(struct bp_pool_config *config);
 /* ---- life ---- */
 
 /* Makes a pool and begins to open idle_min connections; doesn't wait for them.
- * Owns:   copies `config` and `connector`; what they point to (user, log_user) lives until bp_pool_free() returned.
+ * Owns:   copies `config` and `connector`; what they point to (user, log_user) lives until all leases are back and bp_pool_free() has
+ *         returned; the connector's `done` says when that is.
  * Errors: BP_E_CONFIG, BP_E_NO_MEMORY, what pthread_create() says. */
 BP_API BP_MUST_CHECK int bp_pool_new(const struct bp_pool_config *config,
                                      const struct bp_connector *connector,

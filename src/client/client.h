@@ -205,7 +205,8 @@ struct bp_result {
     struct bp_result *prev, *next;
     enum bpi_result_phase phase;
     bool in_tx;
-    bool discards; /* no row is wanted any more */
+    bool discards;  /* no row is wanted any more */
+    bool is_orphan; /* freed by the caller; it runs on to its end before COMMIT */
     int error;     /* FAILED */
     int64_t qid;   /* -1 = the only one */
     int64_t fetch_size;
@@ -231,8 +232,11 @@ BP_MUST_CHECK int bpi_result_fetched(struct bp_result *result,
 void bpi_result_failed(struct bp_result *result, int error);
 /* All of the connection's: they answer BP_E_USAGE, or what they failed with. */
 void bpi_results_detach(struct bpi_client *client);
-/* Those of the transaction that ends. */
-void bpi_results_end(struct bpi_client *client, int error);
+/* Those of the transaction that is rolled back: they answer BP_E_USAGE. */
+void bpi_results_end(struct bpi_client *client);
+/* Those of the transaction that is to be committed: a query whose rows weren't asked for isn't done. Errors: what one of
+ * them failed with. */
+BP_MUST_CHECK int bpi_results_finish(struct bpi_client *client);
 /* Reads the one outside a transaction that isn't done into memory. */
 BP_MUST_CHECK int bpi_result_absorb(struct bpi_client *client);
 

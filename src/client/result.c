@@ -203,23 +203,45 @@ void bpi_result_failed(struct bp_result *result, int error)
     }
 }
 
+/* Cuts it off from its connection. The caller's handle lives on, if the caller still has it. */
+static void detach(struct bpi_client *client, struct bp_result *result)
+{
+    unlink_result(client, result);
+    if (result->is_orphan) {
+        result_done(result);
+    }
+}
+
 void bpi_results_detach(struct bpi_client *client)
 {
     while (client->results != NULL) {
         struct bp_result *result = client->results;
         bpi_result_failed(result, BP_E_USAGE);
-        unlink_result(client, result);
+        detach(client, result);
     }
 }
 
-void bpi_results_end(struct bpi_client *client, int error)
+static void drop_orphans(struct bpi_client *client)
+{
+    struct bp_result *next;
+    for (struct bp_result *result = client->results; result != NULL; result = next) {
+        next = result->next;
+        if (result->is_orphan) {
+            detach(client, result);
+        }
+    }
+}
+
+void bpi_results_end(struct bpi_client *client)
 {
     for (struct bp_result *result = client->results; result != NULL; result = result->next) {
         if (result->in_tx) {
             bpi_wire_forget(client, result);
-            bpi_result_failed(result, error);
+            bpi_result_failed(result, BP_E_USAGE);
+            bpi_buffer_done(&result->rows);
         }
     }
+    drop_orphans(client);
 }
 
 /* ---- asking ---- */
@@ -271,6 +293,20 @@ int bpi_result_finish(struct bpi_client *client, struct bp_result *result)
         return error;
     }
     return result->phase == BPI_RESULT_FAILED ? result->error : 0;
+}
+
+int bpi_results_finish(struct bpi_client *client)
+{
+    for (struct bp_result *result = client->results; result != NULL; result = result->next) {
+        if (result->in_tx && !is_over(result)) {
+            int error = bpi_result_finish(client, result);
+            if (error != 0) {
+                return error;
+            }
+        }
+    }
+    drop_orphans(client);
+    return 0;
 }
 
 /* ---- running ---- */
@@ -535,14 +571,20 @@ int bp_result_free(struct bp_result *result)
         if (error != 0) {
             return error;
         }
-        /* In a transaction the rest is dropped as it comes, or by the transaction's end. */
-        if (!result->in_tx) {
-            error = bpi_result_finish(client, result);
-        } else if (result->phase == BPI_RESULT_FAILED) {
-            error = result->error;
+        if (result->in_tx && !is_over(result)) {
+            /* What is rolled back needn't run to its end, so that waits until it has to. */
+            result->discards = true;
+            result->is_orphan = true;
+            bpi_buffer_done(&result->rows);
+            atomic_store_explicit(&result->is_live, 0, memory_order_relaxed);
+            bpi_client_leave(client);
+            return 0;
         }
+        error = bpi_result_finish(client, result);
         unlink_result(client, result);
         bpi_client_leave(client);
+    } else if (result->phase == BPI_RESULT_FAILED && result->error != BP_E_USAGE) {
+        error = result->error;
     }
     result_done(result);
     return error;

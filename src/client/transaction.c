@@ -254,8 +254,11 @@ int bpi_tx_commit(struct bpi_client *client)
     if (client->tx == BPI_TX_FAILED) {
         return client->failure->error != 0 ? client->failure->error : BP_E_SERVER_FAILURE;
     }
-    bpi_results_end(client, BP_E_USAGE);
-    int error = bpi_wire_put(client, BPI_BOLT_COMMIT, NULL);
+    int error = bpi_results_finish(client);
+    if (error != 0) {
+        return error;
+    }
+    error = bpi_wire_put(client, BPI_BOLT_COMMIT, NULL);
     if (error != 0) {
         return bpi_failure_lose(client, error, NULL);
     }
@@ -279,7 +282,7 @@ int bpi_tx_rollback(struct bpi_client *client)
     if (client->tx == BPI_TX_NONE) {
         return bpi_failure_set(client, BP_E_USAGE, "rollback: no transaction is open");
     }
-    bpi_results_end(client, BP_E_USAGE);
+    bpi_results_end(client);
     int error;
     if (client->tx == BPI_TX_FAILED) {
         error = bpi_client_reset(client, 0);

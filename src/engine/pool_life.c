@@ -93,7 +93,11 @@ static void destroy(struct bp_pool *pool)
     alive_free(pool->alive);
     bpi_keep_done(pool);
     free(pool->places);
+    struct bp_connector connector = pool->connector;
     free(pool);
+    if (connector.done != NULL) {
+        connector.done(connector.user);
+    }
 }
 
 void bpi_pool_unref(struct bp_pool *pool)
@@ -169,6 +173,9 @@ int bp_pool_new(const struct bp_pool_config *config,
     bpi_thread_id_forget();
     struct bp_pool *pool = pool_alloc();
     if (pool == NULL) {
+        if (connector->done != NULL) {
+            connector->done(connector->user);
+        }
         return BP_E_NO_MEMORY;
     }
     pool_init(pool, config, connector);

@@ -242,20 +242,61 @@ static void two_results_of_a_transaction_are_read_in_turns(void **state)
     stage_down(&stage);
 }
 
-static void what_is_unread_is_dropped_by_the_end_of_the_transaction(void **state)
+/* A server runs a query as its rows are asked for, so what wasn't read must run on before a commit. */
+static void what_is_unread_runs_to_its_end_before_a_commit(void **state)
+{
+    (void)state;
+    struct stage stage = stage_up((struct bpi_sim_options){0});
+    struct bp_bolt_config config = stage_config(&stage);
+    config.fetch_size = 100;
+    struct bp_bolt *bolt = open_bolt(&config);
+    const struct bp_value *row;
+    struct bp_summary summary;
+    const char *query = "UNWIND range(1, 5000) AS x RETURN x";
+    assert_int_equal(bp_bolt_begin(bolt, NULL), 0);
+    struct bp_result *kept = run(bolt, query);
+    assert_int_equal(bp_result_next(kept, &row), 1);
+    assert_int_equal(bp_result_free(run(bolt, query)), 0);
+    assert_int_equal(bp_bolt_commit(bolt), 0);
+    assert_int_equal(bp_result_next(kept, &row), 0);
+    assert_int_equal(bp_result_summary(kept, &summary), 0);
+    assert_string_equal(summary.query_type, "r"); /* told at its very end only */
+    assert_int_equal(bp_result_free(kept), 0);
+    /* One that fails there fails the commit. */
+    query =
+        "UNWIND range(1, 5000) AS x RETURN x /* sim: fail_at_row=2000 fail=Neo.ClientError.A.B */";
+    for (int is_freed = 0; is_freed < 2; is_freed++) {
+        assert_int_equal(bp_bolt_begin(bolt, NULL), 0);
+        struct bp_result *result = run(bolt, query);
+        if (is_freed) {
+            assert_int_equal(bp_result_free(result), 0);
+            assert_int_equal(bp_result_free(result), BP_E_USAGE);
+        }
+        assert_int_equal(bp_bolt_commit(bolt), BP_E_SERVER_FAILURE);
+        assert_string_equal(bp_bolt_failure(bolt)->code, "Neo.ClientError.A.B");
+        assert_int_equal(bp_bolt_rollback(bolt), 0);
+        if (!is_freed) {
+            assert_int_equal(bp_result_free(result), BP_E_SERVER_FAILURE);
+        }
+    }
+    assert_int_equal(one_int(bolt, "RETURN 3"), 3);
+    bp_bolt_close(bolt);
+    stage_down(&stage);
+}
+
+static void what_is_unread_is_dropped_by_a_rollback(void **state)
 {
     (void)state;
     struct stage stage = stage_up((struct bpi_sim_options){0});
     struct bp_bolt *bolt = stage_open(&stage);
+    const struct bp_value *row;
     for (int i = 0; i < 2; i++) {
         assert_int_equal(bp_bolt_begin(bolt, NULL), 0);
         struct bp_result *kept = run(bolt, "UNWIND range(1, 5000) AS x RETURN x");
-        const struct bp_value *row;
         assert_int_equal(bp_result_next(kept, &row), 1);
-        struct bp_result *freed = run(bolt, "UNWIND range(1, 5000) AS x RETURN x");
-        assert_int_equal(bp_result_free(freed), 0);
-        assert_int_equal(i == 0 ? bp_bolt_commit(bolt) : bp_bolt_rollback(bolt), 0);
-        assert_true(bp_result_next(kept, &row) != 0);
+        assert_int_equal(bp_result_free(run(bolt, "UNWIND range(1, 5000) AS x RETURN x")), 0);
+        assert_int_equal(i == 0 ? bp_bolt_rollback(bolt) : bp_bolt_reset(bolt, 0), 0);
+        assert_int_equal(bp_result_next(kept, &row), BP_E_USAGE);
         bp_result_free(kept);
         assert_int_equal(one_int(bolt, "RETURN 3"), 3);
     }
@@ -263,6 +304,7 @@ static void what_is_unread_is_dropped_by_the_end_of_the_transaction(void **state
     struct bpi_sim_stats stats;
     bpi_sim_stats(stage.sim, &stats);
     assert_int_equal(stats.closed_illegal, 0);
+    assert_true(stats.records < 5000);
     stage_down(&stage);
 }
 
@@ -649,7 +691,8 @@ int main(void)
         cmocka_unit_test(a_row_above_the_limit_ends_the_connection),
         cmocka_unit_test(an_unread_result_is_kept_for_later),
         cmocka_unit_test(two_results_of_a_transaction_are_read_in_turns),
-        cmocka_unit_test(what_is_unread_is_dropped_by_the_end_of_the_transaction),
+        cmocka_unit_test(what_is_unread_runs_to_its_end_before_a_commit),
+        cmocka_unit_test(what_is_unread_is_dropped_by_a_rollback),
         cmocka_unit_test(a_failed_transaction_waits_for_its_rollback),
         cmocka_unit_test(a_failure_among_the_rows_comes_behind_them),
         cmocka_unit_test(a_result_that_is_closed_early_leaves_the_rest),

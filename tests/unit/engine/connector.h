@@ -31,6 +31,7 @@ struct test_connector {
     atomic_uint returned;   /* how often it was asked */
     atomic_uint opening, opening_max;
     atomic_uint opened, closed, checked;
+    atomic_uint done;  /* how often the pool said that it was gone */
     atomic_uint wrong; /* a connection that was closed twice, or never opened */
     char log
         [4096]; /* Owner: whoever calls; appended under no lock, so tests look at it at the end */
@@ -133,6 +134,12 @@ static inline void test_log(void *user, enum bp_log_level level, const char *tex
     }
 }
 
+static inline void test_done(void *user)
+{
+    struct test_connector *connector = user;
+    atomic_fetch_add(&connector->done, 1);
+}
+
 static inline struct bp_connector test_connector(struct test_connector *connector)
 {
     return (struct bp_connector){
@@ -141,6 +148,7 @@ static inline struct bp_connector test_connector(struct test_connector *connecto
         .open = test_open,
         .check = test_check,
         .close = test_close,
+        .done = test_done,
         .returned = connector->has_returned ? test_returned : NULL,
     };
 }
