@@ -146,7 +146,7 @@ static int count_key(struct bpi_pack_reader reader,
     int found = 0;
     for (uint32_t i = 0; i < count && found < 2; i++) {
         struct bp_text other;
-        if (bpi_pack_next_string(&reader, &other.data, &other.size) != 0) {
+        if (bpi_view_text(&reader, &other) != 0) {
             return 0;
         }
         if (same_text(key, &other)) {
@@ -170,8 +170,7 @@ static bool scatter(struct pair *pair, struct level *level)
     level->b_begin = pair->b.at;
     for (uint32_t i = 0; i < level->rest; i++) {
         struct bp_text key;
-        if (bpi_pack_next_string(&reader, &key.data, &key.size) != 0 ||
-            bpi_view_skip(&reader) != 0) {
+        if (bpi_view_text(&reader, &key) != 0 || bpi_view_skip(&reader) != 0) {
             return false;
         }
     }
@@ -185,11 +184,11 @@ static bool match_key(struct pair *pair, struct level *level)
     struct bp_text key;
     struct bp_text other;
     struct pair ahead = *pair;
-    if (bpi_pack_next_string(&ahead.a, &key.data, &key.size) != 0) {
+    if (bpi_view_text(&ahead.a, &key) != 0) {
         return false;
     }
     if (!level->is_scattered) {
-        if (bpi_pack_next_string(&ahead.b, &other.data, &other.size) != 0) {
+        if (bpi_view_text(&ahead.b, &other) != 0) {
             return false;
         }
         if (same_text(&key, &other)) {

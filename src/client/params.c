@@ -530,7 +530,7 @@ static int put_next(struct bp_params *params, struct bpi_pack_reader *reader, ui
 {
     struct bp_text key;
     bool is_map = params->levels[params->depth].is_map;
-    int error = is_map ? bpi_pack_next_string(reader, &key.data, &key.size) : 0;
+    int error = is_map ? bpi_view_text(reader, &key) : 0;
     if (error != 0) {
         return fail(params, error);
     }

@@ -737,7 +737,14 @@ int bpi_value_read_record(const uint8_t *data,
     struct bpi_pack_reader reader;
     bpi_pack_reader_init(&reader, data, size);
     uint32_t items;
-    int error = bpi_pack_next_list(&reader, &items);
+    int error = 0;
+    if (size > 0 && (*data & 0xf0) == 0x90) {
+        /* Up to 15 columns; that so many bytes follow, each of them shows. */
+        items = *data & 0x0f;
+        reader.at++;
+    } else {
+        error = bpi_pack_next_list(&reader, &items);
+    }
     if (error != 0) {
         return error;
     }

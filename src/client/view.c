@@ -18,9 +18,24 @@ void bpi_view_reader_init(struct bpi_pack_reader *reader, const struct bp_value 
     bpi_pack_reader_init(reader, view->as.inside.data, view->as.inside.size);
 }
 
+/* Reading is quicker than bpi_pack_skip() for scalars, which most values are, and as quick for the rest. */
 int bpi_view_skip(struct bpi_pack_reader *reader)
 {
-    return bpi_pack_skip(reader, &bpi_pack_limits_open);
+    struct bp_value unused;
+    return bpi_value_read(reader, &unused);
+}
+
+int bpi_view_text(struct bpi_pack_reader *reader, struct bp_text *ret_text)
+{
+    size_t left = (size_t)(reader->end - reader->at);
+    /* Most keys have less than 16 bytes, and with them the length in their marker. */
+    if (left == 0 || (*reader->at & 0xf0) != 0x80 || left <= (*reader->at & 0x0f)) {
+        return bpi_pack_next_string(reader, &ret_text->data, &ret_text->size);
+    }
+    ret_text->data = (const char *)reader->at + 1;
+    ret_text->size = *reader->at & 0x0f;
+    reader->at += 1 + ret_text->size;
+    return 0;
 }
 
 const uint8_t *bpi_value_bytes(const struct bp_value *value, size_t *ret_size)
@@ -82,7 +97,7 @@ int bp_iter_next(struct bp_iter *iter, struct bp_text *ret_key, struct bp_value 
     }
     struct bpi_pack_reader reader = {.at = iter->at, .end = iter->end};
     struct bp_text key = {NULL, 0};
-    int error = iter->is_map ? bpi_pack_next_string(&reader, &key.data, &key.size) : 0;
+    int error = iter->is_map ? bpi_view_text(&reader, &key) : 0;
     if (error == 0) {
         error = bpi_value_read(&reader, ret_value);
     }
@@ -105,13 +120,12 @@ static int find_entry(struct bpi_pack_reader *reader,
 {
     size_t key_size = strlen(key);
     for (uint32_t i = 0; i < count; i++) {
-        const char *text;
-        size_t size;
-        int error = bpi_pack_next_string(reader, &text, &size);
+        struct bp_text text;
+        int error = bpi_view_text(reader, &text);
         if (error != 0) {
             return error;
         }
-        if (size == key_size && memcmp(text, key, size) == 0) {
+        if (text.size == key_size && memcmp(text.data, key, key_size) == 0) {
             error = bpi_value_read(reader, ret_value);
             return error != 0 ? error : 1;
         }
@@ -180,11 +194,6 @@ int bp_value_at(const struct bp_value *value, uint32_t index, struct bp_value *r
 
 /* ---- structures ---- */
 
-static int read_text(struct bpi_pack_reader *reader, struct bp_text *ret_text)
-{
-    return bpi_pack_next_string(reader, &ret_text->data, &ret_text->size);
-}
-
 /* Reads a value that has to be of that type. */
 static int read_typed(struct bpi_pack_reader *reader, enum bp_type type, struct bp_value *ret_value)
 {
@@ -209,7 +218,7 @@ int bp_value_node(const struct bp_value *value, struct bp_node *ret_node)
         error = read_typed(&reader, BP_TYPE_MAP, &node.properties);
     }
     if (error == 0 && BPI_VIEW_FIELDS(value->as.inside.kind) > 3) {
-        error = read_text(&reader, &node.element_id);
+        error = bpi_view_text(&reader, &node.element_id);
     }
     if (error == 0) {
         *ret_node = node;
@@ -235,12 +244,12 @@ static int read_element_ids(struct bpi_pack_reader *reader,
                             bool is_bound,
                             struct bp_relationship *relationship)
 {
-    int error = read_text(reader, &relationship->element_id);
+    int error = bpi_view_text(reader, &relationship->element_id);
     if (error == 0 && is_bound) {
-        error = read_text(reader, &relationship->start_element_id);
+        error = bpi_view_text(reader, &relationship->start_element_id);
     }
     if (error == 0 && is_bound) {
-        error = read_text(reader, &relationship->end_element_id);
+        error = bpi_view_text(reader, &relationship->end_element_id);
     }
     return error;
 }
@@ -260,7 +269,7 @@ int bp_value_relationship(const struct bp_value *value, struct bp_relationship *
         error = read_ends(&reader, is_bound, &relationship);
     }
     if (error == 0) {
-        error = read_text(&reader, &relationship.type);
+        error = bpi_view_text(&reader, &relationship.type);
     }
     if (error == 0) {
         error = read_typed(&reader, BP_TYPE_MAP, &relationship.properties);

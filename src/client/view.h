@@ -17,8 +17,10 @@
 
 /* Begins at the first byte inside a view; a view that has none is empty. */
 void bpi_view_reader_init(struct bpi_pack_reader *reader, const struct bp_value *view);
-/* Steps over one value. Errors: as bpi_pack_skip(). */
+/* Steps over one value. Errors: as bpi_value_read(). */
 BP_MUST_CHECK int bpi_view_skip(struct bpi_pack_reader *reader);
+/* Reads a string, as bpi_pack_next_string(). */
+BP_MUST_CHECK int bpi_view_text(struct bpi_pack_reader *reader, struct bp_text *ret_text);
 
 /* Goes along a path. Each list is read on from where the last step left it, so that a path as servers send it (in the
  * order of its steps) is gone along once. */
