@@ -195,9 +195,10 @@ bp_value_vector_float(const struct bp_value *value, uint32_t index, double *ret_
  * (:Person {...}), relationships as [:KNOWS {...}], paths as (:A)-[:KNOWS]->(:B), whole floats with ".0", bytes as bytes(00FF). A
  * date-time in a named zone is shown in UTC: 2026-01-01T00:00:00Z[Europe/Paris], and without the Z where only its local
  * time is known. Keys that are no identifiers stand between backticks; bytes that are no UTF-8 become U+FFFD. More than 64
- * containers in each other are shown as "...".
+ * containers in each other, and a path inside of a path's properties, are shown as "...".
  * Zero-terminated and cut at `size` bytes (the zero is one of them), never inside a character; size 0: nothing is written.
- * Returns: the size that the whole text has (without its zero), which may be `size` or more; or a negative error. */
+ * Returns: the size that the whole text has (without its zero), which may be `size` or more; or a negative error:
+ * BP_E_SIZE above 2^31-1, BP_E_TYPE for what is no value. */
 BP_API int64_t bp_value_format(const struct bp_value *value, char *text, size_t size);
 
 /* Whether both are of the same type and content; maps regardless of order, NaN equal to itself, -0.0 not to 0.0. Linear in

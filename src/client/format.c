@@ -27,6 +27,10 @@
  * a stack of 64 KiB could no longer format. The header names it. */
 #define DEPTH_MAX 64
 
+/* A path may go through the same node again and again: the longest text for a message of n bytes has some n * n
+ * characters. What is longer than any one string can be takes seconds and helps nobody. */
+#define TOTAL_MAX ((uint64_t)INT32_MAX)
+
 #define DAY_S     86400
 #define SECOND_NS 1000000000
 
@@ -36,6 +40,7 @@ struct out {
     size_t used;    /* < size, where there is any */
     uint64_t total; /* what the whole text takes */
     bool is_full;   /* something didn't fit: nothing behind it may be written */
+    bool is_in_path;
 };
 
 /* ---- output ---- */
@@ -328,7 +333,7 @@ static void put_fraction(struct out *out, int64_t nanoseconds)
         return;
     }
     char text[24];
-    int size = snprintf(text, sizeof(text), ".%09lld", (long long)nanoseconds);
+    int size = snprintf(text, sizeof(text), ".%09d", (int)floor_mod(nanoseconds, SECOND_NS));
     while (size > 0 && text[size - 1] == '0') {
         size--;
     }
@@ -391,6 +396,10 @@ static void put_part(struct out *out, int64_t number, const char *unit)
 /* The seconds of a duration: a negative one with nanoseconds counts them towards zero, "-0.5" of -1 and 500000000. */
 static void put_duration_seconds(struct out *out, int64_t seconds, int64_t nanoseconds)
 {
+    /* A caller's own value may have more of them than a second has, or fewer than none. */
+    int64_t carry = floor_div(nanoseconds, SECOND_NS);
+    nanoseconds = floor_mod(nanoseconds, SECOND_NS);
+    seconds = __builtin_add_overflow(seconds, carry, &carry) ? seconds : carry;
     bool is_negative = seconds < 0;
     if (is_negative && nanoseconds != 0) {
         seconds++;
@@ -626,6 +635,19 @@ static int put_relationship(struct out *out, const struct bp_value *value, int d
     return error;
 }
 
+/* A node, and the arrow to the next one. */
+static int put_step(struct out *out, const struct bp_path_step *step, int depth)
+{
+    int error = put_value(out, &step->node, depth);
+    if (error != 0 || step->relationship.type == BP_TYPE_NULL) {
+        return error;
+    }
+    put(out, step->is_reversed ? "<-" : "-");
+    error = put_value(out, &step->relationship, depth);
+    put(out, step->is_reversed ? "-" : "->");
+    return error;
+}
+
 static int put_path(struct out *out, const struct bp_value *value, int depth)
 {
     struct bpi_path path;
@@ -634,21 +656,20 @@ static int put_path(struct out *out, const struct bp_value *value, int depth)
     if (status != 0) {
         return status;
     }
-    while ((status = bpi_path_next(&path, true, &step)) == 1) {
-        status = put_value(out, &step.node, depth);
-        if (status != 0) {
-            return status;
-        }
-        if (step.relationship.type == BP_TYPE_NULL) {
-            continue;
-        }
-        put(out, step.is_reversed ? "<-" : "-");
-        status = put_value(out, &step.relationship, depth);
-        if (status != 0) {
-            return status;
-        }
-        put(out, step.is_reversed ? "-" : "->");
+    /* Each level of paths that go through a node again and again would be a power more of the text; the database has no
+     * such values. */
+    if (out->is_in_path) {
+        put(out, "...");
+        return 0;
     }
+    out->is_in_path = true;
+    while ((status = bpi_path_next(&path, true, &step)) == 1) {
+        status = put_step(out, &step, depth);
+        if (status != 0) {
+            break;
+        }
+    }
+    out->is_in_path = false;
     return status;
 }
 
@@ -673,6 +694,9 @@ static int put_value(struct out *out, const struct bp_value *value, int depth)
     default:
         return put_scalar(out, value);
     }
+    if (out->total > TOTAL_MAX) {
+        return BP_E_SIZE;
+    }
     if (depth >= DEPTH_MAX) {
         put(out, "...");
         return 0;
@@ -686,6 +710,9 @@ int64_t bp_value_format(const struct bp_value *value, char *text, size_t size)
     int error = put_value(&out, value, 0);
     if (size > 0) {
         text[out.used] = '\0';
+    }
+    if (error == 0 && out.total > TOTAL_MAX) {
+        error = BP_E_SIZE;
     }
     return error != 0 ? error : (int64_t)out.total;
 }
