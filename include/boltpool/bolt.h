@@ -26,6 +26,8 @@
  *          that breaks the protocol) makes the connection useless: every later call answers BP_E_SERVER_LOST.
  * Threads: a connection and its results may move between threads, but are used by one at a time; a second one that
  *          comes in the middle gets BP_E_USAGE. bp_bolt_cancel() alone may be called from any thread.
+ * Owns:    what a function is given is borrowed for the call, unless it says otherwise.
+ * Units:   times are microseconds where a name ends in `_us`, points in time those of bp_now_us(); sizes are bytes.
  * Forks:   a connection is of the process that opened it. In a forked child every function answers BP_E_USAGE;
  *          bp_bolt_close() frees the memory there and says nothing to the server.
  * Signals: none is raised (no SIGPIPE).
@@ -57,9 +59,8 @@ enum bp_tls {
 
 /* Who is logged on. */
 struct bp_login {
-    const char *
-        scheme; /* "basic", "bearer", "kerberos", "none" or one of the server's; NULL = basic with a user, else
-                                none */
+    /* "basic", "bearer", "kerberos", "none" or one of the server's; NULL = basic with a user, else none */
+    const char *scheme;
     const char *user;        /* NULL = none is sent */
     const char *credentials; /* the password, or the token */
     const char *realm;       /* NULL = none is sent */
@@ -76,27 +77,25 @@ struct bp_bolt_config {
     const char *user_agent; /* "app/1.0", as the server's lists show it; NULL = boltpool's own */
 
     enum bp_tls tls;
-    const char
-        *tls_ca_file; /* PEM: authorities, or the server's own certificate; NULL = the system's */
-    const char *tls_ca_pem; /* the same as text, beside the file */
-    const char
-        *tls_server_name;      /* the name that the certificate must bear; NULL = the URL's host */
-    const char *tls_cert_file; /* PEM: who we are, for servers that ask; NULL = nobody */
-    const char *tls_key_file;  /* its key */
+    /* PEM: authorities, or the server's own certificate; NULL = the system's */
+    const char *tls_ca_file;
+    const char *tls_ca_pem;      /* the same as text, beside the file */
+    const char *tls_server_name; /* the certificate must bear it; NULL = the URL's host */
+    const char *tls_cert_file;   /* PEM: who we are, for servers that ask; NULL = nobody */
+    const char *tls_key_file;    /* its key */
 
-    bp_usec
-        connect_timeout_us; /* for TCP, TLS, handshake and log-in together; 15 s. Looking up a name may take longer */
-    bp_usec
-        answer_timeout_us; /* how long the server may be silent while an answer is due; 0 = as long as the server says (its
-                                   hint), else for ever */
+    /* For TCP, TLS, handshake and log-in together; 15 s. Looking up a name may take longer. */
+    bp_usec connect_timeout_us;
+    /* How long the server may be silent while an answer is due; 0 = as long as the server says (its hint), else for ever. */
+    bp_usec answer_timeout_us;
     int64_t fetch_size; /* rows asked for at a time; -1 = all; 1000 */
     size_t message_max; /* a larger row breaks the connection; bytes; 256 MiB */
 
     /* Which notifications the server shall leave out: "OFF", "WARNING" or "INFORMATION" and categories; NULL = as the
      * server is set. From Bolt 5.2 on; on an older one opening fails with BP_E_VERSION. */
     const char *notifications_min_severity;
-    const char *const
-        *notifications_disabled; /* NULL = as the server is set; an empty list: none is disabled */
+    /* NULL = as the server is set; an empty list: none is disabled. */
+    const char *const *notifications_disabled;
     size_t notifications_disabled_count;
 };
 
@@ -105,15 +104,15 @@ BP_API void bp_bolt_config_init(struct bp_bolt_config *config);
 
 /* ---- connections ---- */
 
-/* What went wrong, for programs and for people. The strings live as long as the struct. */
 #define BP_FAILURE_CODE 128
 #define BP_FAILURE_TEXT 1024
 
+/* What went wrong, for programs and for people. The strings live as long as the struct. */
 struct bp_failure {
     int error;     /* what the function returned */
     int retryable; /* whether the same work may succeed later, on another connection or this one */
-    char code
-        [BP_FAILURE_CODE]; /* "Neo.ClientError.Statement.SyntaxError"; "" = the server didn't say it */
+    /* "Neo.ClientError.Statement.SyntaxError"; "" = the server didn't say it */
+    char code[BP_FAILURE_CODE];
     char text[BP_FAILURE_TEXT]; /* a sentence: the server's, or ours; cut if it is longer */
     char gql_status[8];         /* "42001", from Bolt 5.7 on; else "" */
     char gql_description[BP_FAILURE_TEXT];
@@ -157,8 +156,10 @@ enum bp_bolt_state {
     BP_BOLT_LOST         /* close it */
 };
 
+/* Where the last call left it. */
 BP_API enum bp_bolt_state bp_bolt_get_state(const struct bp_bolt *bolt);
-/* "5.8"; "Neo4j/5.26.0"; "bolt-17"; borrowed until the next call. */
+/* What it speaks ("5.8"), and what the server calls itself ("Neo4j/5.26.0") and the connection ("bolt-17"); borrowed until the
+ * next call. */
 BP_API const char *bp_bolt_version(const struct bp_bolt *bolt);
 BP_API const char *bp_bolt_server(const struct bp_bolt *bolt);
 BP_API const char *bp_bolt_connection_id(const struct bp_bolt *bolt);
@@ -169,7 +170,8 @@ BP_API const char *bp_bolt_connection_id(const struct bp_bolt *bolt);
  * what others with these bookmarks wrote. Each success replaces those that it was begun with by its own.
  * Owns: the caller's. Threads: any, also at the same time. Errors: BP_E_NO_MEMORY. */
 BP_API BP_MUST_CHECK int bp_bookmarks_new(struct bp_bookmarks **ret_bookmarks);
-BP_API void bp_bookmarks_free(struct bp_bookmarks *bookmarks); /* NULL is fine */
+/* Frees them. NULL is fine. */
+BP_API void bp_bookmarks_free(struct bp_bookmarks *bookmarks);
 /* Adds one, from elsewhere; zero-terminated, copied. Errors: BP_E_NO_MEMORY, BP_E_SIZE (above 4 KiB), BP_E_FULL (1,000). */
 BP_API BP_MUST_CHECK int bp_bookmarks_add(struct bp_bookmarks *bookmarks, const char *bookmark);
 /* Their number, and one of them by its index, in no order: copied with a zero, cut at `size`. Returns its whole length, or
@@ -191,13 +193,13 @@ struct bp_tx_options {
     const char *database;          /* NULL = the user's home database */
     const char *impersonated_user; /* NULL = nobody; from Bolt 4.4 on */
     int64_t timeout_ms; /* after which the server ends it; 0 = the server's own, -1 = never */
-    const struct bp_params *
-        metadata; /* shown by SHOW TRANSACTIONS; boltpool's own keys too (boltpool_operation ...) */
+    /* Shown by SHOW TRANSACTIONS; boltpool's own keys too (boltpool_operation ...). */
+    const struct bp_params *metadata;
     struct bp_bookmarks *bookmarks; /* waited for, and updated; NULL = none */
-    bp_usec
-        deadline_us; /* by bp_now_us(): a call that takes longer cuts the connection and answers UV_ETIMEDOUT; 0 = none */
-    const char
-        *notifications_min_severity; /* as in the configuration, for this one; from Bolt 5.2 on */
+    /* By bp_now_us(): a call that takes longer cuts the connection and answers UV_ETIMEDOUT; 0 = none. */
+    bp_usec deadline_us;
+    /* As in the configuration, for this one; from Bolt 5.2 on. */
+    const char *notifications_min_severity;
     const char *const *notifications_disabled;
     size_t notifications_disabled_count;
     int64_t fetch_size; /* rows asked for at a time; -1 = all; 0 = the configuration's */
@@ -270,13 +272,13 @@ struct bp_notification {
 struct bp_summary {
     char query_type[4]; /* "r", "rw", "w", "s"; "" = not told */
     struct bp_text database;
-    bp_usec
-        first_us; /* until the first row was there, and the last one read; as the server measured it, whole milliseconds */
+    /* Until the first row was there, and the last one read; as the server measured it, whole milliseconds. */
+    bp_usec first_us;
     bp_usec last_us;
     struct bp_counters counters;
     size_t notifications; /* their number */
-    struct bp_value
-        plan; /* MAP of an EXPLAIN or PROFILE: operatorType, args, identifiers, children; else NULL */
+    /* MAP of an EXPLAIN or PROFILE: operatorType, args, identifiers, children; else NULL. */
+    struct bp_value plan;
     struct bp_value profile; /* the same with dbHits, rows, ...; else NULL */
     struct bp_value meta;    /* MAP: everything as the server sent it */
 };

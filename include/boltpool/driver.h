@@ -14,6 +14,9 @@
  *         bp_driver_release(lease);
  *     }
  *
+ * Errors:  0 or a negative code (error.h).
+ * Owns:    what a function is given is borrowed for the call, unless it says otherwise.
+ * Units:   times are microseconds.
  * Threads: every function may be called from any thread; a leased connection is used by one at a time.
  * Forks:   as pool.h: a driver is of the process that made it.
  */
@@ -68,7 +71,7 @@ BP_API BP_MUST_CHECK int bp_driver_acquire(struct bp_driver *driver,
                                            struct bp_lease **ret_lease,
                                            struct bp_bolt **ret_bolt);
 /* The connection of a lease that came by bp_pool_acquire() or bp_pool_acquire_async() on bp_driver_pool(): what
- * bp_driver_acquire() gives. NULL where the lease was given back. */
+ * bp_driver_acquire() gives, borrowed with the lease. NULL where the lease was given back. */
 BP_API struct bp_bolt *bp_lease_bolt(struct bp_lease *lease);
 /* Gives it back, in whatever state it is: what is unread or open is ended by a helper thread before the next one
  * gets it, and a lost one is closed. The outcome follows from what the connection has seen. Results that are still there

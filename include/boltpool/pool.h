@@ -13,10 +13,12 @@
  *         bp_pool_release(lease, BP_OUTCOME_OK);
  *     }
  *
- * The connections are the caller's own: a connector opens, checks and closes them, on helper threads of the pool.
+ * The connections are the caller's own: a connector opens, checks and closes them, on helper threads of the pool. Pools
+ * share nothing.
  * Work is of one of five classes, each with a minimum, a cap and a share of the one set of connections. Inside a class
  * priority goes first (one that waits long rises), then the tenant that holds the least, then deadline, then arrival.
  *
+ * Owns: what a function is given is borrowed for the call, unless it says otherwise.
  * Units: all times are microseconds; names that end in `_us` say so. Points in time are those of bp_now_us().
  * Errors: 0 or a negative code (error.h). A usage error is told to the log callback too, in debug builds.
  * Threads: every function may be called from any thread, except where it says otherwise. The pool has one thread for
@@ -24,7 +26,6 @@
  * those.
  * Forks: a pool lives in the process that made it. In a forked child every function answers BP_E_USAGE (bp_pool_free
  * does nothing), and the connections stay the parent's.
- * No state is shared between pools.
  */
 #ifndef BOLTPOOL_POOL_H
 #define BOLTPOOL_POOL_H
@@ -278,7 +279,7 @@ BP_API BP_MUST_CHECK int bp_pool_acquire(struct bp_pool *pool,
  * Errors:  BP_E_USAGE: this lease was given back before; nothing happens (a lease given back twice is known for
  *          the next 64 leases of its connection). */
 BP_API int bp_pool_release(struct bp_lease *lease, enum bp_outcome outcome);
-/* The connection: what the connector returned. NULL where the lease was given back. Threads: any. */
+/* The connection: what the connector returned, borrowed with the lease. NULL where the lease was given back. Threads: any. */
 BP_API void *bp_lease_connection(struct bp_lease *lease);
 
 /* A lease that is out, for people. */
@@ -303,9 +304,10 @@ BP_API int bp_pool_leases(struct bp_pool *pool, struct bp_lease_info *infos, siz
  * Threads: a mailbox belongs to the thread that made it; its functions, and the requests that use it, are for that
  * thread only, and callbacks run on it, inside bp_mailbox_dispatch() and nowhere else. A release on that thread that grants
  * to its own mailbox doesn't write to the descriptor: call bp_mailbox_dispatch() after each turn of the loop (it
- * costs a load where there is nothing). */
+ * costs a load where there is nothing).
+ * Owns: it is the caller's, until bp_mailbox_free(). */
 BP_API BP_MUST_CHECK int bp_mailbox_new(struct bp_pool *pool, struct bp_mailbox **ret_mailbox);
-/* Errors: BP_E_USAGE while requests are out, or on another thread. NULL is fine. */
+/* Frees it. NULL is fine. Errors: BP_E_USAGE while requests are out, or on another thread. */
 BP_API int bp_mailbox_free(struct bp_mailbox *mailbox);
 /* The pool's own: don't read it, don't close it. */
 BP_API int bp_mailbox_fd(const struct bp_mailbox *mailbox);

@@ -1,4 +1,4 @@
-/* Scalars that every part of boltpool shares. */
+/* Scalars and attributes that every part of boltpool shares. */
 #ifndef BOLTPOOL_TYPES_H
 #define BOLTPOOL_TYPES_H
 

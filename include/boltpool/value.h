@@ -12,6 +12,8 @@
  *     bp_params_int(params, NULL, 2);
  *     bp_params_end(params);
  *
+ * Errors:  0 or a negative code (error.h), unless it says otherwise.
+ * Owns:    what a function is given is borrowed for the call, unless it says otherwise.
  * Units:   all texts are UTF-8 with their size in bytes; those that were read aren't zero-terminated.
  * Threads: views and parameters may be used by one thread at a time.
  */
@@ -69,8 +71,8 @@ struct bp_time {
 };
 
 struct bp_date_time {
-    int64_t
-        seconds; /* since 1970-01-01T00:00:00 UTC; LOCAL_DATE_TIME, and where is_local is set: of the local clock */
+    /* Since 1970-01-01T00:00:00 UTC; LOCAL_DATE_TIME, and where is_local is set: of the local clock. */
+    int64_t seconds;
     int32_t nanoseconds; /* 0 .. 999999999 */
     int32_t offset_s;    /* east of UTC, where there is no zone */
     int is_local; /* a zone's local time, as servers before Bolt 4.3 send it: its UTC needs a time zone database */
@@ -157,9 +159,10 @@ struct bp_node {
 };
 
 struct bp_relationship {
-    int64_t id, start_id, end_id; /* start and end are -1 inside a path: its nodes say them */
-    struct bp_text element_id, start_element_id,
-        end_element_id; /* data NULL before 5.0; the last two inside a path */
+    int64_t id, start_id, end_id;    /* start and end are -1 inside a path: its nodes say them */
+    struct bp_text element_id;       /* data NULL before Bolt 5.0 */
+    struct bp_text start_element_id; /* the same, and inside a path */
+    struct bp_text end_element_id;
     struct bp_text type;
     struct bp_value properties; /* MAP */
 };

@@ -13,7 +13,7 @@ extern "C" {
 #define BP_VERSION_PATCH  0
 #define BP_VERSION_STRING "0.1.0"
 
-/* The version of the library that runs, which may be newer than these headers. */
+/* The version of the library that runs, which may be newer than these headers. Static. Threads: any. */
 BP_API const char *bp_version(void);
 
 #ifdef __cplusplus
