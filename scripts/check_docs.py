@@ -4,7 +4,7 @@
 1. The option table of docs/configuration.md is what `boltpool config reference` prints (--write puts it there).
 2. packaging/boltpool.ini, and every ```ini block with a [cluster], passes `boltpool config check`.
 3. Each text that begins with "boltpool: " and may reach a driver stands in README.md's troubleshooting.
-4. Each relative link leads to a file.
+4. Each relative link leads to a file, and to a heading or an anchor where it names one.
 5. Each file of docs/ can be reached from README.md.
 """
 import pathlib
@@ -75,16 +75,29 @@ def check_refusals():
         yield "no refusal found in src/proxy: has their form changed?"
 
 
+def anchors(path):
+    """What a link may name in a document: its headings, as GitHub writes them, and <a id>."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = (re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)", text, re.M))
+    return {*headings, *re.findall(r'<a id="([^"]+)">', text)}
+
+
 def check_links():
-    reached = {ROOT / "README.md"}
-    for path in documents():
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+    reached, known = {ROOT / "README.md"}, {}
+    for path in [*documents(), *sorted(ROOT.glob("*/README.md"))]:
+        text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
             if re.match(r"[a-z]+:", target):
                 continue
-            file = (path.parent / target).resolve()
+            file = (path.parent / target).resolve() if target else path
             reached.add(file)
             if not file.exists():
                 yield f"{path.relative_to(ROOT)}: the link to {target} leads nowhere"
+            elif anchor and file.suffix == ".md":
+                if file not in known:
+                    known[file] = anchors(file)
+                if anchor not in known[file]:
+                    yield f"{path.relative_to(ROOT)}: {file.name} has no heading or anchor #{anchor}"
     for path in sorted((ROOT / "docs").rglob("*.md")):
         if path not in reached:
             yield f"{path.relative_to(ROOT)}: no document leads there"

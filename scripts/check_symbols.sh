@@ -2,7 +2,7 @@
 # check_symbols.sh LIBRARY [--update] - what programs that were built with the library rely on stays as it is written down.
 #
 # 1. The library shows the public names (bp_...) and nothing else, each with its version; each is declared in a
-#    public header.
+#    public header, and each declared function is there.
 # 2. They are those of packaging/libboltpool.symbols.
 # 3. Types and prototypes are those of packaging/libboltpool.abi (scripts/abi.py).
 #
@@ -31,9 +31,11 @@ declared=$(for header in include/boltpool/*.h; do echo "#include <boltpool/${hea
     ${CC:-cc} -E -P -x c -std=c11 -Iinclude - | tr '\n' ' ' | tr ';' '\n' |
     sed -n 's/.*visibility("default").*[ *)]\(bp_[a-z0-9_]*\) *(.*/\1/p' | sort)
 names=$(sed 's/@.*//' <<<"$shown")
-if undeclared=$(comm -13 <(echo "$declared") <(echo "$names") | grep .); then
-    echo "No public header declares what $library shows; name it bpi_ without BP_API, or declare it:"
-    printf '%s\n' "$undeclared"
+if ! difference=$(diff <(echo "$declared") <(echo "$names")); then
+    echo "The public headers and $library don't agree:"
+    sed -n 's/^< \(.*\)/  \1 is declared (BP_API), but not in the library: define it, or build again/p
+            s/^> \(.*\)/  \1 is in the library, but no public header declares it: name it bpi_ without BP_API, or declare it/p' \
+        <<<"$difference"
     exit 1
 fi
 
