@@ -91,6 +91,7 @@ struct bpi_client {
     struct bpi_expected expected[BPI_EXPECTED_MAX];
 
     enum bpi_tx tx;
+    bool is_committed; /* the last COMMIT was answered by a success */
     struct bp_bookmarks *tx_bookmarks;
     uint64_t tx_bookmarks_serial;
     struct bp_result *results; /* those that the caller hasn't freed */
@@ -207,8 +208,8 @@ struct bp_result {
     bool in_tx;
     bool discards;  /* no row is wanted any more */
     bool is_orphan; /* freed by the caller; it runs on to its end before COMMIT */
-    int error;     /* FAILED */
-    int64_t qid;   /* -1 = the only one */
+    int error;      /* FAILED */
+    int64_t qid;    /* -1 = the only one */
     int64_t fetch_size;
     struct bp_bookmarks *bookmarks;
     uint64_t bookmarks_serial;
@@ -283,6 +284,8 @@ BP_MUST_CHECK int bpi_tx_rollback(struct bpi_client *client);
 /* Each returns its error. The connection's failure says it. */
 int bpi_failure_set(struct bpi_client *client, int error, const char *format, ...) BP_PRINTF(3, 4);
 int bpi_failure_of_answer(struct bpi_client *client, const struct bpi_bolt_answer *answer);
+/* An answer that failed without words of its own: what failed before it stands, if anything did. */
+int bpi_failure_of_ignored(struct bpi_client *client);
 /* The connection is of no use any more. */
 int bpi_failure_lose(struct bpi_client *client, int error, const char *text);
 void bpi_failure_clear(struct bpi_client *client);

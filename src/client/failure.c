@@ -170,6 +170,14 @@ int bpi_failure_of_answer(struct bpi_client *client, const struct bpi_bolt_answe
     return BP_E_SERVER_FAILURE;
 }
 
+int bpi_failure_of_ignored(struct bpi_client *client)
+{
+    if (client->failure->error != 0) {
+        return client->failure->error;
+    }
+    return bpi_failure_set(client, BP_E_SERVER_FAILURE, "the server ignored the request");
+}
+
 /* ---- a connection that is lost ---- */
 
 static const char *silence_text(const struct bpi_client *client)

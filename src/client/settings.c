@@ -158,8 +158,8 @@ static const char *mistake_in(const struct bp_bolt_config *config)
     if (config->fetch_size < 1 && config->fetch_size != -1) {
         return "fetch_size is neither -1 nor above 0";
     }
-    if (config->message_max < 1024) {
-        return "message_max is below 1024 bytes";
+    if (config->message_max < 1024 || config->message_max > INT32_MAX) {
+        return "message_max is below 1024 bytes or above 2 GiB";
     }
     if ((unsigned)config->tls > BP_TLS_ANY) {
         return "tls is none of enum bp_tls";

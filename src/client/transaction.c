@@ -231,7 +231,7 @@ int bp_bolt_begin(struct bp_bolt *bolt, const struct bp_tx_options *options)
         error = bpi_wire_settle(client, 0);
     }
     if (error == 0 && client->tx != BPI_TX_OPEN) {
-        error = client->failure->error;
+        error = bpi_failure_of_ignored(client);
         client->deadline_us = 0;
     }
     bpi_client_leave(client);
@@ -263,16 +263,14 @@ int bpi_tx_commit(struct bpi_client *client)
         return bpi_failure_lose(client, error, NULL);
     }
     error = bpi_wire_flush(client);
-    /* What failed before is the reason why a COMMIT is ignored. */
-    bpi_failure_clear(client);
+    client->is_committed = false;
     if (error == 0) {
+        bpi_failure_clear(client);
         error = bpi_wire_settle(client, 0);
     }
-    if (error != 0) {
-        over(client);
-        return error;
+    if (error == 0 && !client->is_committed) {
+        error = client->failure->error;
     }
-    error = client->failure->error;
     over(client);
     return error;
 }

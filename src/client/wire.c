@@ -157,6 +157,8 @@ static int refused(struct bpi_client *client, uint8_t request, const struct bpi_
 {
     if (answer->tag == BPI_BOLT_FAILURE) {
         bpi_failure_of_answer(client, answer);
+    } else {
+        bpi_failure_of_ignored(client);
     }
     switch (request) {
     case BPI_BOLT_HELLO:
@@ -164,7 +166,7 @@ static int refused(struct bpi_client *client, uint8_t request, const struct bpi_
     case BPI_BOLT_LOGOFF:
         /* The server closes it; its own words stand. */
         client->is_lost = true;
-        return answer->tag == BPI_BOLT_FAILURE ? BP_E_SERVER_FAILURE : 0;
+        return BP_E_SERVER_FAILURE;
     case BPI_BOLT_RESET:
         if (answer->tag == BPI_BOLT_FAILURE) {
             return bpi_failure_lose(client, BP_E_SERVER_LOST, "the server refused a RESET");
@@ -201,6 +203,7 @@ static void committed(struct bpi_client *client, const struct bpi_bolt_answer *a
     }
     client->tx = BPI_TX_NONE;
     client->tx_bookmarks = NULL;
+    client->is_committed = true;
 }
 
 static int
