@@ -7,6 +7,9 @@ if(TARGET boltpool_exe)
     install(TARGETS boltpool_exe RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(FILES packaging/boltpool.ini packaging/boltpool.service DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
+        FILES_MATCHING PATTERN "*.c" PATTERN "*.py" PATTERN "*.md" PATTERN Makefile PATTERN CMakeLists.txt
+        PATTERN "__pycache__" EXCLUDE PATTERN "build*" EXCLUDE)
 
 # Both kinds of package find the rest from where they lie themselves, so that the installed tree may be moved.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/boltpool)
