@@ -28,6 +28,8 @@ openjdk-17-jdk-headless|command javac
 maven|command mvn
 python3|command python3
 python3-venv|module ensurepip
+python3-cffi|module cffi
+g++|command g++
 nodejs|command node
 npm|command npm
 golang-go|command go

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh [PART]... - runs the tests on build/ and ends with "N passed, N failed".
 #
-# Parts, in this order: unit, headers, layers, symbols, docs, reference, driver, conformance, fault; all by default.
+# Parts, in this order: unit, headers, layers, symbols, docs, reference, install, driver, conformance, fault; all by default.
 # A part counts the tests that it reports itself in its last line "N passed, N failed"; one that reports
 # none counts as one test. Its whole output is in build/test-logs/PART.log.
 # PART_SECONDS (600) is the longest that one part may take.
@@ -53,6 +53,7 @@ part() {
     symbols) run symbols scripts/check_symbols.sh build/libboltpool.so ;;
     docs) run docs scripts/check_docs.py build/boltpool ;;
     reference) run reference scripts/reference.py ;;
+    install) run install python3 tests/install/run.py ;;
     driver) run driver python3 tests/driver/run.py ;;
     conformance) run conformance python3 tests/driver/conformance.py ;;
     fault)
@@ -66,7 +67,7 @@ part() {
     esac
 }
 
-for name in "${@:-unit headers layers symbols docs reference driver conformance fault}"; do
+for name in "${@:-unit headers layers symbols docs reference install driver conformance fault}"; do
     for one in $name; do
         part "$one"
     done
