@@ -482,6 +482,37 @@ static void paths_inside_of_paths_keep_their_own_ranges(void **state)
                      BP_E_PROTOCOL);
 }
 
+/* The count of a node is that of its own labels, also where other nodes and paths lie in its properties. */
+static void counts_are_those_of_the_outer_value(void **state)
+{
+    (void)state;
+    static const char *const inner[] = {"B34E 02 93 8142 8143 8144 A0",
+                                        "B350 91 B34E0190A0 91 B372018152A0 9401000100"};
+    for (size_t i = 0; i < COUNT(inner); i++) {
+        char hex[256];
+        (void)snprintf(hex, sizeof(hex), "B34E 01 918141 A18170 %s", inner[i]);
+        struct bytes bytes = bytes_of(hex);
+        assert_int_equal(value_in(&bytes).count, 1);
+        bytes_free(&bytes);
+    }
+}
+
+static void a_path_that_came_to_point_outside_is_refused(void **state)
+{
+    (void)state;
+    struct bytes bytes = bytes_of("B350 91 B34E0190A0 91 B372018152A0 920100");
+    struct bp_value path = value_in(&bytes);
+    struct bp_path_step step;
+    assert_int_equal(bp_value_path_step(&path, 1, &step), 1);
+    bytes.data[bytes.size - 1] = 1;
+    assert_int_equal(bp_value_path_step(&path, 1, &step), BP_E_PROTOCOL);
+    bytes.data[bytes.size - 2] = 2;
+    assert_int_equal(bp_value_path_step(&path, 0, &step), BP_E_PROTOCOL);
+    bytes.data[bytes.size - 2] = 0;
+    assert_int_equal(bp_value_path_step(&path, 0, &step), BP_E_PROTOCOL);
+    bytes_free(&bytes);
+}
+
 /* The bytes of a view may change under it: an error comes out, and nothing is read outside. */
 static void views_of_changed_bytes_give_errors(void **state)
 {
@@ -563,6 +594,8 @@ static void vectors_of_each_type_give_their_items(void **state)
         assert_int_equal(bp_value_vector_float(&value, 2, &real), BP_E_USAGE);
         assert_int_equal(bp_value_vector_int(&value, 2, &integer),
                          is_real ? BP_E_TYPE : BP_E_USAGE);
+        value.count = 1;
+        assert_int_equal(bp_value_vector_float(&value, 1, &real), BP_E_USAGE);
         bytes_free(&bytes);
     }
     struct bytes bytes = bytes_of("B256 CC01C1 CC00");
@@ -694,6 +727,8 @@ int main(void)
         cmocka_unit_test(paths_are_walked_step_by_step),
         cmocka_unit_test(a_path_of_one_node_has_one_step),
         cmocka_unit_test(paths_inside_of_paths_keep_their_own_ranges),
+        cmocka_unit_test(counts_are_those_of_the_outer_value),
+        cmocka_unit_test(a_path_that_came_to_point_outside_is_refused),
         cmocka_unit_test(views_of_changed_bytes_give_errors),
         cmocka_unit_test(vectors_of_each_type_give_their_items),
         cmocka_unit_test(different_values_are_unequal_and_each_equals_itself),
