@@ -116,8 +116,37 @@ def install(report: Report) -> Path:
 
     installed.rename(home)
     shutil.rmtree(stage)
+    check_guard(report, source, home / "lib/libboltpool.so")
     shutil.rmtree(source)
     return home
+
+
+def check_guard(report: Report, source: Path, library: Path) -> None:
+    """scripts/check_symbols.sh in a copy of the tree that one thing is wrong with: it fails, and names it."""
+    wrong = work() / "wrong.so"
+    command("cc", "-shared", "-x", "c", "/dev/null", "-Wl,--defsym=oops=0", "-o", wrong)
+    changes = [  # what is changed, the file, its text before and after, the library, what the answer names
+        ("a function that isn't listed", "packaging/libboltpool.symbols", "bp_version@BOLTPOOL_0.1\n", "", library, "+ bp_version"),
+        ("a function that is gone", "packaging/libboltpool.symbols", "bp_version@", "bp_visit@BOLTPOOL_0.1\nbp_version@", library, "- bp_visit"),
+        ("a function that is declared only", "include/boltpool/version.h", "bp_version(void);", "bp_version(void);\nBP_API int bp_no(void);",
+         library, "bp_no is declared"),
+        ("a function that no header declares", "include/boltpool/version.h", "BP_API const", "const", library, "bp_version is in the library"),
+        ("a member that moved", "include/boltpool/pool.h", "    unsigned links_max;", "    unsigned more, links_max;", library,
+         "member bp_pool_config links_max has changed"),
+        ("a member that is new", "include/boltpool/pool.h", "    void *log_user;", "    void *log_user, *more;", library,
+         "adds: member bp_pool_config more is new"),
+        ("a name that isn't public", "README.md", "", "", wrong, "oops"),
+    ]
+    for what, name, before, after, built, answer in changes:
+        file = source / name
+        kept = file.read_text()
+        if before not in kept:
+            report.fail(f"the guard finds {what}", f"{name} has no {before!r}")
+            continue
+        file.write_text(kept.replace(before, after, 1))
+        done = subprocess.run([source / "scripts/check_symbols.sh", built], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        report.check(f"the guard finds {what}", done.returncode != 0 and answer in done.stdout, done.stdout[-1000:])
+        file.write_text(kept)
 
 
 def check_library(report: Report, home: Path) -> None:
