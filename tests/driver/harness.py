@@ -22,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("BOLTPOOL_CACHE") or Path.home() / ".cache" / "boltpool")
+# Where the programs under test were built.
+BUILD = Path(os.environ.get("BOLTPOOL") or ROOT / "build" / "boltpool").resolve().parent
 PASSWORD = "testpass1"
 V44, V5, V2026 = "4.4.48", "5.26.30", "2026.08.1"
 

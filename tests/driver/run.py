@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The official drivers, directly and through boltpool: what an application sees must be the same.
+"""The official drivers and our own client, directly and through boltpool: what an application sees must be the same.
 
 Starts real servers, runs each driver's program of shared scenarios (scenarios.md)
 once against the server and once against the pooler in front of it, and compares
@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import CACHE, PASSWORD, V5, V44, V2026, Forwarder, Neo4j, Pooler, Report, prepare_drivers, watchdog, work
+from harness import BUILD, CACHE, PASSWORD, V5, V44, V2026, Forwarder, Neo4j, Pooler, Report, prepare_drivers, watchdog, work
 
 HERE = Path(__file__).parent
-DRIVERS = ("py5", "py6", "js5", "js6", "go5", "java5")
+DRIVERS = ("c", "py5", "py6", "js5", "js6", "go5", "java5")
 # What a TLS run repeats: several sizes, several connections, an error, every scheme.
 TLS_SUBSET = "^(tx_commit|values_large|result_50000|result_closed_early|auth_two_users|schemes|error_syntax|parallel)$"
 # On the oldest server only what its Bolt 4.4 does in its own way.
@@ -50,10 +50,10 @@ class Job:
 
 
 SHORT = [
-    *(Job(V5, driver) for driver in ("py6", "java5", "js6", "go5", "py5")),
-    *(Job(V5, driver, TLS_SUBSET, True) for driver in ("py6", "js6", "go5", "java5")),
-    *(Job(V2026, driver) for driver in ("py6", "js6")),
-    Job(V44, "py5", OLD_SUBSET),
+    *(Job(V5, driver) for driver in ("py6", "java5", "js6", "go5", "py5", "c")),
+    *(Job(V5, driver, TLS_SUBSET, True) for driver in ("py6", "js6", "go5", "java5", "c")),
+    *(Job(V2026, driver) for driver in ("py6", "js6", "c")),
+    *(Job(V44, driver, OLD_SUBSET) for driver in ("py5", "c")),
 ]
 LONG = [
     *(Job(server, driver) for server in (V5, V2026, V44) for driver in DRIVERS),
@@ -71,6 +71,8 @@ def command(job: Job, port: int, ca: Path, only: str) -> tuple[list[str], dict[s
     environment = dict(os.environ)
     if scheme == "bolt+s" and not job.driver.startswith("js"):
         options += ["--ca", str(ca)]
+    if job.driver == "c":
+        return [str(BUILD / "driver_c"), *options, *target], environment
     if job.driver.startswith("py"):
         return [str(CACHE / job.driver / "bin/python"), str(HERE / "python/runner.py"), *target, *options], environment
     if job.driver.startswith("js"):
@@ -186,7 +188,8 @@ class Run:
         if not jobs:
             print("no such combination: try --all", file=sys.stderr)
             return 2
-        prepare_drivers(*sorted({job.driver for job in jobs}))
+        if drivers := sorted({job.driver for job in jobs} - {"c"}):
+            prepare_drivers(*drivers)
         for version in dict.fromkeys(job.server for job in jobs):
             try:
                 self.on_server(version, [job for job in jobs if job.server == version])
