@@ -4,7 +4,7 @@
 #   make demo         200 clients on at most 48 connections for DEMO_SECONDS (30; 0 = until Ctrl-C)
 #   make test         every test; ends with "N passed, N failed"
 #   make lint         format, clang-tidy, layers, headers
-#   make sanitize     the unit tests under ASan+UBSan and TSan, then each fuzz target for 30 seconds
+#   make sanitize     the unit tests and 30,000 leases under ASan+UBSan and TSan, then each fuzz target for 30 seconds
 #   make fmt          formats the C sources in place
 #   make bench        every benchmark; make bench-NAME runs bench/NAME.sh alone
 #   make install      to PREFIX (/usr/local), below DESTDIR if that is set
@@ -48,6 +48,7 @@ sanitize:
 		cmake --build --preset $$preset; \
 		ctest --preset $$preset; \
 	done
+	@python3 tests/sanitize/leases.py asan tsan
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 fmt:
