@@ -140,10 +140,10 @@ static int find_entry(struct bpi_pack_reader *reader,
 int bp_value_get(const struct bp_value *value, const char *key, struct bp_value *ret_value)
 {
     struct bpi_pack_reader reader;
-    bpi_view_reader_init(&reader, value);
     uint32_t before;
     switch ((unsigned)value->type) {
     case BP_TYPE_MAP:
+        bpi_view_reader_init(&reader, value);
         return find_entry(&reader, value->count, key, ret_value);
     case BP_TYPE_NODE:
         before = 2;
@@ -155,6 +155,7 @@ int bp_value_get(const struct bp_value *value, const char *key, struct bp_value 
         return BP_E_TYPE;
     }
     /* The properties stand behind the fields that every version has. */
+    bpi_view_reader_init(&reader, value);
     for (uint32_t i = 0; i < before; i++) {
         int error = bpi_view_skip(&reader);
         if (error != 0) {
@@ -402,8 +403,9 @@ int bp_value_vector_type(const struct bp_value *value)
 /* The bits of item `index`, in the low end. */
 static int vector_bits(const struct bp_value *value, uint32_t index, uint64_t *ret_bits)
 {
-    size_t item_size = bpi_vector_item_size(value->as.inside.kind);
-    if (value->type != BP_TYPE_VECTOR || item_size == 0) {
+    size_t item_size =
+        value->type == BP_TYPE_VECTOR ? bpi_vector_item_size(value->as.inside.kind) : 0;
+    if (item_size == 0) {
         return BP_E_TYPE;
     }
     if (index >= value->count || index >= value->as.inside.size / item_size) {

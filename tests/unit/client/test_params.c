@@ -575,7 +575,10 @@ put_random_temporal(struct bpi_random *random, struct bp_params *params, const c
 static void put_random_scalar(struct bpi_random *random, struct bp_params *params, const char *key)
 {
     char text[40];
-    uint8_t uuid[16] = {1};
+    uint8_t bytes[40];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)bpi_random_next(random);
+    }
     double items[3] = {random_real(random), random_real(random), random_real(random)};
     switch (bpi_random_below(random, 9)) {
     case 0:
@@ -594,10 +597,10 @@ static void put_random_scalar(struct bpi_random *random, struct bp_params *param
         (void)bp_params_string(params, key, random_text(random, text));
         break;
     case 5:
-        (void)bp_params_bytes(params, key, text, bpi_random_below(random, 2));
+        (void)bp_params_bytes(params, key, bytes, bpi_random_below(random, sizeof(bytes)));
         break;
     case 6:
-        (void)bp_params_uuid(params, key, uuid);
+        (void)bp_params_uuid(params, key, bytes);
         break;
     case 7:
         (void)bp_params_vector(params, key, BP_VECTOR_FLOAT64, items,
