@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # drivers.sh [NAME...] - fetches the official, unchanged Neo4j drivers and builds the programs that run them.
 #
-# NAME: py5 py6 js5 js6 go5 java5 (all by default). Each gets a folder in
+# NAME: py5 py6 js5 js6 go5 java5 (all by default), or py6rust: 6.x with its extension in Rust, for bench/client.py.
+# Each gets a folder in
 # ${BOLTPOOL_CACHE:-~/.cache/boltpool}; what is there already is left as it is,
 # so that a second run takes a second. tests/driver/harness.py knows the folders.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")/../tests/driver" && pwd)
 CACHE=${BOLTPOOL_CACHE:-$HOME/.cache/boltpool}
-PY5=5.28.8 PY6=6.4.1 JS5=5.28.3 JS6=6.3.0
+PY5=5.28.8 PY6=6.4.1 PY6RUST=6.4.1.0 JS5=5.28.3 JS6=6.3.0
 
 # once NAME VERSION COMMAND...: runs the command unless it has succeeded for this version before.
 once() {
@@ -30,6 +31,7 @@ once() {
 }
 
 fetch_python() { python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check "neo4j==$2"; }
+fetch_python_rust() { python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check "neo4j-rust-ext==$2"; }
 fetch_javascript() { npm install --prefix "$1" --no-audit --no-fund "neo4j-driver@$2"; }
 fetch_java() {
     mvn -B -q -f "$HERE/java/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/lib"
@@ -45,6 +47,7 @@ one() {
     case $1 in
     py5) once py5 "$PY5" fetch_python ;;
     py6) once py6 "$PY6" fetch_python ;;
+    py6rust) once py6rust "$PY6RUST" fetch_python_rust ;;
     js5) once js5 "$JS5" fetch_javascript ;;
     js6) once js6 "$JS6" fetch_javascript ;;
     go5)    # Go's own build cache makes this quick
