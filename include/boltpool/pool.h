@@ -89,7 +89,7 @@ struct bp_refusal {
     int error;
     enum bp_class class_;
     bp_usec waited_us;
-    bp_usec estimate_us; /* BP_E_HOPELESS: how long it would have waited */
+    bp_usec estimate_us; /* BP_E_HOPELESS, BP_E_SHED: how long it would have waited */
     unsigned ahead;      /* waiters that would have been served first */
     unsigned limit;      /* the value of the limit that was reached; 0 = none was */
     int open_error;      /* what opening a connection failed with lately; 0 = it didn't */
@@ -179,7 +179,7 @@ struct bp_pool_config {
     size_t struct_size;
     const char *name;      /* in texts; copied; at most 63 bytes; "pool" */
     unsigned links_max;    /* connections open at one time; 1 .. 10000; 50 */
-    unsigned idle_min;     /* kept open without need, at most links_max; 5 */
+    unsigned idle_min;     /* kept open without need; what is above links_max counts as that; 5 */
     unsigned connects_max; /* opened at one time; 1 .. 64; 16 */
     unsigned errors_max;   /* failed leases in a row that close it; 3 */
     struct bp_class_config classes[BP_CLASS_COUNT]; /* min 0, max 0, share 100 */

@@ -45,24 +45,33 @@ void bp_pool_config_init(struct bp_pool_config *config)
     }
 }
 
-static bool config_is_valid(const struct bp_pool_config *config)
+/* What is wrong with it, or NULL. */
+static const char *mistake_in(const struct bp_pool_config *config)
 {
-    if (config->struct_size != sizeof(*config) || config->links_max < 1 ||
-        config->links_max > LINKS_MAX || config->idle_min > config->links_max ||
-        config->connects_max < 1 || config->connects_max > BPI_CONNECTS_MAX ||
-        config->queue_timeout_us == 0 || config->queue_timeout_us == BP_WAIT_DEFAULT) {
-        return false;
+    if (config->struct_size != sizeof(*config)) {
+        return "struct_size isn't sizeof(struct bp_pool_config): call bp_pool_config_init()";
+    }
+    if (config->links_max < 1 || config->links_max > LINKS_MAX) {
+        return "links_max isn't in 1 .. 10000";
+    }
+    if (config->connects_max < 1 || config->connects_max > BPI_CONNECTS_MAX) {
+        return "connects_max isn't in 1 .. 64";
+    }
+    if (config->queue_timeout_us == 0 || config->queue_timeout_us == BP_WAIT_DEFAULT) {
+        return "queue_timeout_us is 0 or BP_WAIT_DEFAULT";
     }
     unsigned minima = 0;
     for (unsigned i = 0; i < BP_CLASS_COUNT; i++) {
         const struct bp_class_config *class_ = &config->classes[i];
         minima += class_->min <= LINKS_MAX ? class_->min : LINKS_MAX;
-        if (class_->share < 1 || class_->share > BPI_POOL_SHARE_MAX ||
-            (class_->max != 0 && class_->min > class_->max)) {
-            return false;
+        if (class_->share < 1 || class_->share > BPI_POOL_SHARE_MAX) {
+            return "the share of a class isn't in 1 .. 10000";
+        }
+        if (class_->max != 0 && class_->min > class_->max) {
+            return "the min of a class is above its max";
         }
     }
-    return minima <= config->links_max;
+    return minima <= config->links_max ? NULL : "the classes' minima are more than links_max";
 }
 
 /* ---- memory ---- */
@@ -146,6 +155,9 @@ static void pool_init(struct bp_pool *pool,
     struct bpi_pool_limits limits;
     bp_usec now_us = bpi_clock_now_us();
     pool->config = *config;
+    if (config->idle_min > config->links_max) {
+        pool->config.idle_min = config->links_max;
+    }
     pool->connector = *connector;
     pool->maintenance = BP_MAINTENANCE_ALL;
     bpi_maintenance_fill(pool, &limits);
@@ -166,8 +178,20 @@ int bp_pool_new(const struct bp_pool_config *config,
                 const struct bp_connector *connector,
                 struct bp_pool **ret_pool)
 {
-    if (config == NULL || connector == NULL || ret_pool == NULL || !config_is_valid(config) ||
-        connector->struct_size != sizeof(*connector) || connector->open == NULL) {
+    if (config == NULL || connector == NULL || ret_pool == NULL) {
+        return BP_E_CONFIG;
+    }
+    const char *mistake = mistake_in(config);
+    if (mistake == NULL &&
+        (connector->struct_size != sizeof(*connector) || connector->open == NULL)) {
+        mistake =
+            "the connector's struct_size isn't sizeof(struct bp_connector), or it has no open";
+    }
+    if (mistake != NULL) {
+        /* Where the size differs, `log` may be somewhere else. */
+        if (config->struct_size == sizeof(*config) && config->log != NULL) {
+            config->log(config->log_user, BP_LOG_ERROR, mistake);
+        }
         return BP_E_CONFIG;
     }
     bpi_thread_id_forget();

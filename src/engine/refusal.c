@@ -133,8 +133,15 @@ static void say(const struct bp_pool *pool, const struct facts *facts, struct bp
                  pool->name, class_, (double)refusal->estimate_us / 1e3, refusal->ahead, why);
         break;
     case BP_E_SHED:
-        snprintf(text, size, "pool %s: class %s is overloaded, refused after %.0f ms: %s",
-                 pool->name, class_, (double)refusal->waited_us / 1e3, why);
+        if (refusal->waited_us == 0) {
+            snprintf(text, size,
+                     "pool %s: class %s is overloaded, refused at once: it would wait about "
+                     "%.0f ms, %u wait: %s",
+                     pool->name, class_, (double)refusal->estimate_us / 1e3, refusal->ahead, why);
+        } else {
+            snprintf(text, size, "pool %s: class %s is overloaded, refused after %.0f ms: %s",
+                     pool->name, class_, (double)refusal->waited_us / 1e3, why);
+        }
         break;
     case BP_E_DRAINING:
         snprintf(text, size, "pool %s: it is being drained", pool->name);
@@ -170,7 +177,8 @@ int bpi_refusal_tell(struct bp_pool *pool,
     bool has_waited = want->waiter.expires_us != 0 &&
                       (error == BP_E_QUEUE_TIMEOUT || error == BP_E_SHED || error == BP_E_CLOSED);
     refusal->waited_us = has_waited && now_us > arrived_us ? now_us - arrived_us : 0;
-    refusal->estimate_us = error == BP_E_HOPELESS ? want->waiter.estimate_us : 0;
+    refusal->estimate_us =
+        error == BP_E_HOPELESS || error == BP_E_SHED ? want->waiter.estimate_us : 0;
     refusal->ahead = facts.class_waiting;
     refusal->open_error = facts.open_error;
     say(pool, &facts, refusal);

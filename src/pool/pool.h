@@ -174,7 +174,7 @@ enum bpi_pool_refusal {
     BPI_POOL_QUEUE_FULL, /* waiting_max of its class */
     BPI_POOL_HOPELESS,   /* its deadline can't be met: said at once */
     BPI_POOL_EXPIRED,    /* it has waited until expires_us or its deadline */
-    BPI_POOL_SHED,       /* CoDel: its class has been overloaded for a while */
+    BPI_POOL_SHED, /* its class has been overloaded for a while: said at once, or while it waits (CoDel) */
 };
 
 struct bpi_pool_class_limits {

@@ -211,8 +211,7 @@ static void refuse_wish(struct bpi_session *session, enum bpi_pool_refusal refus
         break;
     case BPI_POOL_SHED:
         snprintf(text, sizeof(text),
-                 "boltpool: class %s has been overloaded for a while (codel_target); %s. Try again "
-                 "later.",
+                 "boltpool: class %s has been overloaded for a while; %s. Try again later.",
                  class_name, why);
         break;
     case BPI_POOL_EXPIRED:

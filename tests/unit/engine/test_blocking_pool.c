@@ -182,10 +182,10 @@ static void a_configuration_that_makes_no_sense_is_refused(void **state)
     struct bp_pool_config config;
     bp_pool_config_init(&config);
     config.links_max = 0;
+    config.log = test_log;
+    config.log_user = &connector;
     assert_int_equal(bp_pool_new(&config, &functions, &pool), BP_E_CONFIG);
-    bp_pool_config_init(&config);
-    config.idle_min = 51;
-    assert_int_equal(bp_pool_new(&config, &functions, &pool), BP_E_CONFIG);
+    assert_non_null(strstr(connector.log, "links_max"));
     bp_pool_config_init(&config);
     config.classes[0].min = config.classes[1].min = 26;
     assert_int_equal(bp_pool_new(&config, &functions, &pool), BP_E_CONFIG);
@@ -195,6 +195,23 @@ static void a_configuration_that_makes_no_sense_is_refused(void **state)
     bp_pool_config_init(&config);
     functions.open = NULL;
     assert_int_equal(bp_pool_new(&config, &functions, &pool), BP_E_CONFIG);
+}
+
+static void more_idle_ones_than_there_may_be_are_as_many_as_there_may(void **state)
+{
+    (void)state;
+    struct test_connector connector = {0};
+    struct bp_connector functions = test_connector(&connector);
+    struct bp_pool *pool;
+    struct bp_pool_config config;
+    bp_pool_config_init(&config);
+    config.links_max = 2; /* idle_min is 5 */
+    assert_int_equal(bp_pool_new(&config, &functions, &pool), 0);
+    for (int i = 0; i < 5000 && test_stats(pool).idle < 2; i++) {
+        test_sleep_us(1000);
+    }
+    assert_int_equal(test_stats(pool).idle, 2);
+    end(pool, &connector);
 }
 
 static void work_belongs_to_its_class(void **state)
@@ -916,6 +933,7 @@ int main(void)
         cmocka_unit_test(of_two_threads_that_release_a_lease_one_succeeds),
         cmocka_unit_test(calls_that_make_no_sense_are_usage_errors),
         cmocka_unit_test(a_configuration_that_makes_no_sense_is_refused),
+        cmocka_unit_test(more_idle_ones_than_there_may_be_are_as_many_as_there_may),
         cmocka_unit_test(work_belongs_to_its_class),
         cmocka_unit_test(who_waits_too_long_is_told_why),
         cmocka_unit_test(a_released_connection_reaches_who_waits),

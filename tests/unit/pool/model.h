@@ -597,7 +597,9 @@ static void expect_refusal(const struct person *person, enum bpi_pool_refusal re
     EXPECT(is_check(person) || (refusal == BPI_POOL_QUEUE_FULL) == (max != 0 && waiting >= max));
     EXPECT(refusal != BPI_POOL_HOPELESS || waiter->deadline_us != 0);
     EXPECT(refusal != BPI_POOL_EXPIRED || person->ends_us <= world.now_us);
-    EXPECT(refusal != BPI_POOL_SHED);
+    EXPECT(refusal != BPI_POOL_SHED ||
+           (waiter->deadline_us > world.now_us &&
+            64 * waiter->estimate_us > waiter->deadline_us - world.now_us));
 }
 
 static void person_arrives(unsigned index)

@@ -112,6 +112,24 @@ static void who_can_not_be_served_in_time_is_told_at_once(void **state)
     assert_int_equal(try_to_wait(make_due_in(30 * BP_USEC_PER_SECOND)), BPI_POOL_ADMITTED);
 }
 
+/* A queue that has been standing is kept short for those who are in a hurry: for the others it is no harm. */
+static void a_standing_queue_turns_away_who_would_feel_it(void **state)
+{
+    (void)state;
+    busy_link(4); /* half a second of work, and more comes all the time */
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(try_to_wait(make_due_in(3600 * BP_USEC_PER_SECOND)), BPI_POOL_ADMITTED);
+        now_us += 20 * MS;
+    }
+    struct bpi_pool_waiter *waiter = make_due_in(20 * BP_USEC_PER_SECOND);
+    assert_int_equal(try_to_wait(waiter), BPI_POOL_SHED);
+    assert_true(64 * waiter->estimate_us > 20 * BP_USEC_PER_SECOND);
+    assert_int_equal(refused_of(BPI_CLASS_READ_WRITE, BPI_POOL_SHED), 1);
+    waiter = make_due_in(64 * waiter->estimate_us + BP_USEC_PER_SECOND);
+    assert_int_equal(try_to_wait(waiter), BPI_POOL_ADMITTED);
+    assert_int_equal(try_to_wait(make(NEW, ANN)), BPI_POOL_ADMITTED);
+}
+
 static void nobody_without_a_deadline_is_hopeless(void **state)
 {
     (void)state;
@@ -368,6 +386,7 @@ int main(void)
         STORY(who_comes_back_is_never_refused_for_a_full_queue),
         STORY(log_in_checks_do_not_fill_the_queue_of_a_class),
         STORY(who_can_not_be_served_in_time_is_told_at_once),
+        STORY(a_standing_queue_turns_away_who_would_feel_it),
         STORY(nobody_without_a_deadline_is_hopeless),
         STORY(a_deadline_that_leaves_time_enough_is_admitted),
         STORY(a_deadline_does_not_refuse_where_a_link_is_free),
