@@ -159,6 +159,7 @@ static void a_drained_endpoint_gets_no_work_until_it_is_taken_back(void **state)
     struct wire wires[4];
     char name[300];
     house_open(&house);
+    wait_for(house_stats(&house).endpoints[0].up && house_stats(&house).endpoints[1].up);
     for (int i = 0; i < 4; i++) {
         client_open(&wires[i], &house, V58);
         expect(&wires[i], "BEGIN", 1, "SUCCESS");
