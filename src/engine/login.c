@@ -34,6 +34,13 @@ static void check_free(struct bpi_login_check *check)
     free(check);
 }
 
+/* With the lock: nobody finds it any more. */
+static void leave(struct bpi_cluster *cluster, struct bpi_login_check *check)
+{
+    DL_DELETE(cluster->checks, check);
+    cluster->checks_count--;
+}
+
 /* Answers all subscribers and ends the check. On its loop. */
 static void check_end(struct bpi_login_check *check,
                       int status,
@@ -42,8 +49,7 @@ static void check_end(struct bpi_login_check *check,
 {
     struct bpi_cluster *cluster = check->wish.cluster;
     pthread_mutex_lock(&cluster->mutex);
-    DL_DELETE(cluster->checks, check);
-    cluster->checks_count--;
+    leave(cluster, check);
     struct bpi_login *subscribers = check->subscribers;
     struct bpi_login *login;
     DL_FOREACH(subscribers, login)
@@ -102,26 +108,36 @@ void bpi_login_check_lost(struct bpi_login_check *check, bool sent)
         check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);
         return;
     }
+    struct bpi_loop *loop = check->wish.loop;
     pthread_mutex_lock(&cluster->mutex);
-    bpi_pool_wait_again(&cluster->pool, &check->wish.waiter);
+    bool is_wanted = check->subscribers != NULL;
+    if (is_wanted) {
+        bpi_pool_wait_again(&cluster->pool, &check->wish.waiter);
+    } else {
+        leave(cluster, check); /* all have gone while its link was being opened */
+    }
     pthread_mutex_unlock(&cluster->mutex);
-    bpi_cluster_run_soon(cluster, check->wish.loop);
+    if (!is_wanted) {
+        check_free(check);
+    }
+    bpi_cluster_run_soon(cluster, loop);
 }
 
 static void on_timer(struct bpi_timer *timer)
 {
     struct bpi_login_check *check = BPI_CONTAINER(timer, struct bpi_login_check, timer);
     struct bpi_cluster *cluster = check->wish.cluster;
+    struct bpi_loop *loop = check->wish.loop;
     pthread_mutex_lock(&cluster->mutex);
-    bool abandoned = check->abandoned;
+    /* Both in one: its last client may go on another loop at this moment, and end it, too. Where it is abandoned, the mail
+     * that ends it is on its way; where its link is being opened, that ends within connect_timeout. */
+    bool ends = !check->abandoned &&
+                bpi_pool_cancel(&cluster->pool, &check->wish.waiter, bpi_loop_now_us(loop));
     pthread_mutex_unlock(&cluster->mutex);
-    if (abandoned) {
-        return; /* the mail that ends it is on its way */
-    }
-    if (bpi_cluster_cancel(cluster, &check->wish)) {
+    if (ends) {
+        bpi_cluster_run_soon(cluster, loop);
         check_end(check, BP_E_QUEUE_TIMEOUT, NULL, 0);
     }
-    /* Otherwise its link is being opened, which ends within connect_timeout. */
 }
 
 static void fresh_free(struct bpi_loop *loop, struct bpi_login_check *fresh)
@@ -221,8 +237,7 @@ bool bpi_cluster_verify_cancel(struct bpi_cluster *cluster, struct bpi_login *lo
         if (check->subscribers == NULL && check->wish.waiter.state == BPI_POOL_WAITER_QUEUED &&
             bpi_pool_cancel(&cluster->pool, &check->wish.waiter,
                             bpi_loop_now_us(bpi_loop_current()))) {
-            DL_DELETE(cluster->checks, check);
-            cluster->checks_count--;
+            leave(cluster, check);
             check->abandoned = true;
             abandoned = check;
         }

@@ -1,0 +1,113 @@
+/* Shows what comes of things that meet: the time of a log-in check ends while its last client goes, a lease is killed while
+ * its link is on the way, or while its client's RESET is at the server. The moments are made, not waited for: a loop is
+ * held up by a letter, and a mutex that is handed on in order says who comes next. Simulated servers, real sockets.
+ */
+#include "harness.h"
+
+#define MS BP_USEC_PER_MS
+
+/* ---- moments ---- */
+
+/* The system hands such a mutex to whoever has waited longest, when it is unlocked. */
+static void use_fair_mutex(struct bpi_cluster *cluster)
+{
+    pthread_mutexattr_t fair;
+    assert_int_equal(pthread_mutexattr_init(&fair), 0);
+    assert_int_equal(pthread_mutexattr_setprotocol(&fair, PTHREAD_PRIO_INHERIT), 0);
+    assert_int_equal(pthread_mutex_destroy(&cluster->mutex), 0);
+    assert_int_equal(pthread_mutex_init(&cluster->mutex, &fair), 0);
+    pthread_mutexattr_destroy(&fair);
+}
+
+/* ---- log-in checks ---- */
+
+/* The check's time ends on one loop; on the other one its last client goes at that moment. */
+static void a_check_ends_once_when_its_time_and_its_last_client_end_together(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 2\nqueue_timeout = 700ms"};
+    char why[512] = "";
+    house_open_sims(&house);
+    assert_int_equal(bpi_daemon_new(house_config(&house, house.lines), &house.daemon, why, 512), 0);
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house.daemon, 0);
+    use_fair_mutex(cluster);
+    bpi_log_level_set(BPI_LOG_ERROR);
+    assert_int_equal(bpi_daemon_start(house.daemon), 0);
+    house.port = bpi_daemon_port(house.daemon, 0);
+    bpi_cluster_pause(cluster); /* so that no link is opened for it */
+    /* On a busy machine a moment may be missed. */
+    for (int round = 0, good = 0; good < 3 && round < 30; round++) {
+        struct wire wires[2];
+        for (int i = 0; i < 2; i++) {
+            wire_connect(&wires[i], house.port);
+            wire_handshake(&wires[i], V58);
+            wire_put_hello(&wires[i], "neo4j", "secret12");
+            wire_flush(&wires[i]);
+            assert_string_equal(told(&wires[i], 1), "SUCCESS");
+        }
+        uint64_t checked = house_stats(&house).logins_checked;
+        bp_usec began_us = bpi_clock_now_us();
+        for (int i = 0; i < 2; i++) {
+            wire_put_logon(&wires[i], "neo4j", "secret12");
+            wire_flush(&wires[i]);
+            wait_for(house_stats(&house).waiters == 1);
+            usleep(20000);
+        }
+        wire_close(&wires[0]); /* the one on whose loop the check is */
+        wait_for(house_clients(&house) == 1);
+        pthread_mutex_lock(&cluster->mutex);
+        good += cluster->checks_count == 1 && cluster->stats->logins_checked == checked + 1;
+        /* The timer waits for the mutex, */
+        while (bpi_clock_now_us() < began_us + 780 * MS) {
+            usleep(1000);
+        }
+        wire_close(&wires[1]);
+        usleep(50000); /* and behind it the client's end. */
+        pthread_mutex_unlock(&cluster->mutex);
+        wait_for(house_clients(&house) == 0);
+        pthread_mutex_lock(&cluster->mutex);
+        assert_int_equal(cluster->checks_count, 0);
+        assert_null(cluster->checks);
+        pthread_mutex_unlock(&cluster->mutex);
+    }
+    bpi_cluster_resume(cluster);
+    house_close(&house);
+}
+
+/* A link can't be opened for a check whose client has gone meanwhile: it is not tried again for nobody. */
+static void a_check_that_nobody_wants_is_not_tried_again(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 2\nqueue_timeout = 30s\nconnect_timeout = 400ms"};
+    house_open(&house);
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house.daemon, 0);
+    struct wire wire;
+    wire_connect(&wire, house.port);
+    wire_handshake(&wire, V58);
+    wire_put_hello(&wire, "neo4j", "secret12");
+    wire_flush(&wire);
+    assert_string_equal(told(&wire, 1), "SUCCESS");
+    fault(house.sim, "hang"); /* its handshake isn't answered */
+    wire_put_logon(&wire, "neo4j", "secret12");
+    wire_flush(&wire);
+    wait_for(house_stats(&house).links_open == 1);
+    wire_close(&wire);
+    bp_usec began_us = bpi_clock_now_us();
+    wait_for(house_stats(&house).links_open == 0 && house_stats(&house).waiters == 0);
+    wait_for(bpi_clock_now_us() - began_us > 500 * MS);
+    pthread_mutex_lock(&cluster->mutex);
+    unsigned checks = cluster->checks_count;
+    pthread_mutex_unlock(&cluster->mutex);
+    assert_int_equal(checks, 0);
+    fault(house.sim, "none");
+    house_close(&house);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_check_ends_once_when_its_time_and_its_last_client_end_together),
+        cmocka_unit_test(a_check_that_nobody_wants_is_not_tried_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
