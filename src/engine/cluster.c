@@ -142,6 +142,7 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
     struct bpi_cluster_loop *own = loop_of(cluster, link->loop);
     unsigned endpoint = link->place.endpoint;
     bp_usec now_us = bpi_loop_now_us(link->loop);
+    bpi_kill_forget(link);
     lock(cluster);
     bpi_pool_link_closing(&cluster->pool, &link->place, now_us);
     bool ask = note_loss(link, established, error, now_us);
@@ -514,6 +515,7 @@ void bpi_cluster_free(struct bpi_cluster *cluster)
         free(check);
     }
     for (unsigned i = 0; i < cluster->links_count; i++) {
+        bpi_kill_forget(cluster->links[i]);
         free(cluster->links[i]);
     }
     free(cluster->links);

@@ -152,6 +152,10 @@ void bpi_cluster_login_refused(struct bpi_cluster *cluster,
 struct bpi_server_failure *bpi_server_failure_new(const struct bpi_bolt_answer *answer,
                                                   bpi_bolt_version version);
 
+/* control.c: a link was lent for which a KILL waits; or its lease ended without. On its loop. */
+void bpi_kill_arrived(struct bpi_link *link);
+void bpi_kill_forget(struct bpi_link *link);
+
 /* login.c: the check's link logged on, was refused, or was lost before either. */
 void bpi_login_check_verified(struct bpi_login_check *check, struct bpi_link *link);
 void bpi_login_check_refused(struct bpi_login_check *check,

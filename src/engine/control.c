@@ -12,9 +12,6 @@
 #include <string.h>
 #include <utlist.h>
 
-/* How often a KILL looks for its lease again while the link is on its way to its lessee: a few turns of a loop. */
-#define KILL_TRIES_MAX 1000
-
 static void lock(struct bpi_cluster *cluster)
 {
     pthread_mutex_lock(&cluster->mutex);
@@ -84,12 +81,12 @@ int bpi_cluster_drain(struct bpi_cluster *cluster, const char *endpoint, bool dr
 
 /* ---- KILL ---- */
 
-/* A KILL on its way to the loop of the lease. Owner: that loop; freed there. */
-struct kill {
+/* A KILL on its way to the loop of the lease, or, where the link is still on its way there, waiting for it in
+ * `link->kill`. Owner: that loop; freed there. */
+struct bpi_kill {
     struct bpi_mail mail;
     struct bpi_cluster *cluster;
     uint64_t lease_id;
-    unsigned tries;
 };
 
 /* With the lock. */
@@ -109,25 +106,38 @@ static struct bpi_link *find_lease(struct bpi_cluster *cluster, uint64_t lease_i
 
 static void on_kill_mail(struct bpi_mail *mail)
 {
-    struct kill *kill = BPI_CONTAINER(mail, struct kill, mail);
+    struct bpi_kill *kill = BPI_CONTAINER(mail, struct bpi_kill, mail);
     struct bpi_cluster *cluster = kill->cluster;
     struct bpi_loop *loop = bpi_loop_current();
     lock(cluster);
     struct bpi_link *link = find_lease(cluster, kill->lease_id);
     bool is_here = link != NULL && link->place.loop == bpi_loop_index(loop) && link->loop == loop;
     unlock(cluster);
-    /* A lease doesn't change its loop, but its link may not have arrived yet. */
-    bool again = link != NULL && !(is_here && bpi_link_kill(link));
-    if (again && ++kill->tries < KILL_TRIES_MAX) {
-        bpi_loop_defer(loop, &kill->mail); /* the next turn; mail would come in this one */
+    /* A lease doesn't change its loop, but its link may not have arrived yet: the loop where it is may be busy. */
+    bool waits = link != NULL && !(is_here && bpi_link_kill(link));
+    if (waits && link->kill == NULL) {
+        link->kill = kill;
     } else {
         free(kill);
     }
 }
 
+void bpi_kill_arrived(struct bpi_link *link)
+{
+    struct bpi_kill *kill = link->kill;
+    link->kill = NULL;
+    bpi_loop_defer(link->loop, &kill->mail);
+}
+
+void bpi_kill_forget(struct bpi_link *link)
+{
+    free(link->kill);
+    link->kill = NULL;
+}
+
 int bpi_cluster_kill(struct bpi_cluster *cluster, uint64_t lease_id)
 {
-    struct kill *kill = calloc(1, sizeof(*kill));
+    struct bpi_kill *kill = calloc(1, sizeof(*kill));
     if (kill == NULL) {
         return BP_E_NO_MEMORY;
     }

@@ -841,6 +841,9 @@ int bpi_link_lend(struct bpi_link *link,
     link->lessee_user = user;
     link->paused = false;
     link->failed = false;
+    if (link->kill != NULL) {
+        bpi_kill_arrived(link); /* which ends it at the end of this turn */
+    }
     return identity == NULL ? 0 : bpi_link_login(link, identity);
 }
 

@@ -32,6 +32,7 @@
 struct bpi_cluster;
 struct bpi_conn;
 struct bpi_identity;
+struct bpi_kill;
 struct bpi_link;
 
 enum bpi_link_phase {
@@ -110,6 +111,8 @@ struct bpi_link {
     struct bpi_pool_waiter *sponsor; /* opening: the log-in check that it is for, or NULL */
     struct bpi_link *next_closed;    /* its place is freed at the end of the turn */
     struct bpi_wish *bound_for; /* written with `mail` by whoever granted it from another loop */
+    /* A KILL of its lease that came before the link. Owner: the loop of the lease, even before the link is there. */
+    struct bpi_kill *kill;
 };
 
 /* Opens it as BPI_POOL_OPEN asks, in the version of its place's key. `check`: the wish of the log-in check that it

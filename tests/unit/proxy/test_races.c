@@ -4,9 +4,62 @@
  */
 #include "harness.h"
 
-#define MS BP_USEC_PER_MS
+#include <semaphore.h>
+#include <utlist.h>
+
+#define MS     BP_USEC_PER_MS
+#define KILLED "FAILURE:ClientError.Transaction.Terminated"
 
 /* ---- moments ---- */
+
+/* A letter that holds its loop up until it is told to go on. */
+struct hold {
+    struct bpi_mail mail;
+    sem_t holds, go;
+};
+
+static void on_hold(struct bpi_mail *mail)
+{
+    struct hold *hold = (struct hold *)(void *)mail;
+    sem_post(&hold->holds);
+    while (sem_wait(&hold->go) != 0) {
+    }
+}
+
+static void hold_loop(struct hold *hold, struct bpi_cluster *cluster, unsigned loop)
+{
+    assert_int_equal(sem_init(&hold->holds, 0, 0), 0);
+    assert_int_equal(sem_init(&hold->go, 0, 0), 0);
+    hold->mail.deliver = on_hold;
+    bpi_loop_post(cluster->loops[loop], &hold->mail);
+    while (sem_wait(&hold->holds) != 0) {
+    }
+}
+
+/* The id of the one lease there is, and the loop that it is on or bound for. */
+static uint64_t find_lease(struct bpi_cluster *cluster, unsigned *ret_loop)
+{
+    uint64_t id = 0;
+    pthread_mutex_lock(&cluster->mutex);
+    for (unsigned i = 0; i < BPI_CLASS_COUNT; i++) {
+        const struct bpi_pool_link *place;
+        DL_FOREACH(cluster->pool.classes[i].leases, place)
+        {
+            assert_int_equal(id, 0);
+            id = place->lease_id;
+            *ret_loop = place->loop;
+        }
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+    return id;
+}
+
+static uint64_t await_lease(struct bpi_cluster *cluster, unsigned *ret_loop)
+{
+    uint64_t id = 0;
+    wait_for((id = find_lease(cluster, ret_loop)) != 0);
+    return id;
+}
 
 /* The system hands such a mutex to whoever has waited longest, when it is unlocked. */
 static void use_fair_mutex(struct bpi_cluster *cluster)
@@ -103,11 +156,56 @@ static void a_check_that_nobody_wants_is_not_tried_again(void **state)
     house_close(&house);
 }
 
+/* ---- KILL ---- */
+
+static void a_lease_is_killed_though_its_link_is_held_up_on_its_way(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 1\nmin_idle_links = 0"};
+    house_open(&house);
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house.daemon, 0);
+    struct wire wires[2];
+    unsigned from;
+    unsigned to;
+    client_open(&wires[0], &house, V58);
+    client_open(&wires[1], &house, V58);
+    expect(&wires[0], "BEGIN", 1, "SUCCESS");
+    (void)await_lease(cluster, &from);
+    expect(&wires[0], "ROLLBACK", 1, "SUCCESS");
+    for (int round = 0; round < 3; round++) {
+        struct hold hold;
+        hold_loop(&hold, cluster, from);
+        wire_send(&wires[1], "BEGIN; RUN:CREATE (:T {id: 1}); PULL");
+        uint64_t id = await_lease(cluster, &to);
+        assert_int_not_equal(from, to);
+        /* More than once, as people do. */
+        assert_int_equal(bpi_daemon_kill_lease(house.daemon, "main", id), 0);
+        assert_int_equal(bpi_daemon_kill_lease(house.daemon, "main", id), 0);
+        usleep(300000);
+        if (round == 2) {
+            wire_close(&wires[1]); /* and its client goes before it arrives */
+            usleep(50000);
+        }
+        sem_post(&hold.go);
+        if (round < 2) {
+            assert_string_equal(told(&wires[1], 1), KILLED);
+            expect(&wires[1], "RESET", 3, "IGNORED IGNORED SUCCESS");
+        }
+        wait_for(house_is_idle(&house));
+        /* Back to the loop where it was; nothing of the KILL is left. */
+        expect(&wires[0], "BEGIN; RUN; PULL; COMMIT", 4, "SUCCESS SUCCESS RECORD SUCCESS SUCCESS");
+    }
+    assert_int_equal(bpi_sim_committed(house.sim, "1"), 0);
+    wire_close(&wires[0]);
+    house_close(&house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_check_ends_once_when_its_time_and_its_last_client_end_together),
         cmocka_unit_test(a_check_that_nobody_wants_is_not_tried_again),
+        cmocka_unit_test(a_lease_is_killed_though_its_link_is_held_up_on_its_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
