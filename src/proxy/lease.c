@@ -115,6 +115,9 @@ void bpi_session_lease_killed(void *user)
         struct bpi_link *link = session->link;
         session->link = NULL;
         session->state = session->ahead;
+        session->unanswered =
+            0; /* its RESET, which is still in its queue and is answered from there */
+        session->reset_sent = false;
         bpi_link_clean(link);
     } else if (!bpi_session_may_be_committed(session) || session->mid_record) {
         bpi_session_evict(session, BPI_CODE_TERMINATED, killed_lease);

@@ -200,12 +200,40 @@ static void a_lease_is_killed_though_its_link_is_held_up_on_its_way(void **state
     house_close(&house);
 }
 
+/* Session mode, between transactions: the client's RESET has gone to the server, which says nothing. */
+static void a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 1\npool_mode = session\nreset_timeout = 500ms\n"
+                                   "keep_alive_interval = 50ms"};
+    house_open(&house);
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house.daemon, 0);
+    struct wire wire;
+    unsigned loop;
+    client_open(&wire, &house, V58);
+    expect(&wire, "RUN; PULL", 2, "SUCCESS RECORD SUCCESS");
+    fault(house.sim, "freeze");
+    wire_send(&wire, "RESET");
+    usleep(50000);
+    uint64_t id = await_lease(cluster, &loop);
+    assert_int_equal(bpi_daemon_kill_lease(house.daemon, "main", id), 0);
+    assert_string_equal(told(&wire, 1), "SUCCESS");
+    assert_true(is_silent(&wire, 200)); /* no sign of life is due where no answer is */
+    bpi_daemon_drain(house.daemon);
+    wait_for(bpi_daemon_is_drained(house.daemon));
+    assert_string_equal(told(&wire, 1), "EOF");
+    wire_close(&wire);
+    fault(house.sim, "none");
+    house_close(&house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_check_ends_once_when_its_time_and_its_last_client_end_together),
         cmocka_unit_test(a_check_that_nobody_wants_is_not_tried_again),
         cmocka_unit_test(a_lease_is_killed_though_its_link_is_held_up_on_its_way),
+        cmocka_unit_test(a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
