@@ -332,6 +332,7 @@ void bpi_link_release(struct bpi_link *link)
     BP_ASSERT(bpi_link_is_clean(link));
     lessee_clear(link);
     link->phase = BPI_LINK_READY;
+    link->paused = false; /* the last rows and the summary may have come in one piece */
     bpi_timer_clear(link->loop, &link->timer);
     bpi_conn_read_resume(link->conn);
     if (bpi_buffer_size(bpi_conn_in(link->conn)) != link->scanned_bytes && !link->in_events) {

@@ -227,6 +227,37 @@ static void a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others(v
     house_close(&house);
 }
 
+/* ---- links ---- */
+
+/* The client reads nothing, so its link pauses; the last rows and the summary came in one piece, and the lease is over. */
+static void a_link_that_was_released_while_it_paused_is_watched_again(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 1\nclient_buffer_bytes = 64KiB"};
+    house_open(&house);
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house.daemon, 0);
+    struct wire wire;
+    client_open(&wire, &house, V58);
+    /* Small answers, one after the other, until the client's buffers are full. */
+    for (int i = 0; i < 1000; i++) {
+        put_run(&wire, "RETURN 1 /*sim: rows=40 bytes=500*/", "mode=r");
+        wire_put_word(&wire, "PULL");
+    }
+    wire_flush(&wire);
+    uint64_t before;
+    do {
+        before = sim_stats(house.sim).records;
+        usleep(300000);
+    } while (before != sim_stats(house.sim).records);
+    wait_for(house_is_idle(&house));
+    pthread_mutex_lock(&cluster->mutex);
+    bool paused = cluster->links[0]->paused;
+    pthread_mutex_unlock(&cluster->mutex);
+    assert_false(paused);
+    wire_close(&wire);
+    house_close(&house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_check_that_nobody_wants_is_not_tried_again),
         cmocka_unit_test(a_lease_is_killed_though_its_link_is_held_up_on_its_way),
         cmocka_unit_test(a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others),
+        cmocka_unit_test(a_link_that_was_released_while_it_paused_is_watched_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
