@@ -471,6 +471,7 @@ static int renew_login(struct bpi_session *session)
 static void drop_link(struct bpi_session *session)
 {
     struct bpi_link *link = session->link;
+    bpi_session_leak_end(session);
     session->link = NULL;
     session->state = session->ahead;
     bpi_link_clean(link);

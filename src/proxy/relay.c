@@ -122,6 +122,7 @@ static void answer_lost(struct bpi_session *session, const char *code, const cha
 void bpi_session_evict(struct bpi_session *session, const char *code, const char *text)
 {
     struct bpi_link *link = session->link;
+    bpi_session_leak_end(session);
     session->link = NULL;
     note_hold(session, false);
     bpi_link_clean(link);
@@ -168,6 +169,7 @@ void bpi_session_stop_end(struct bpi_session *session)
     char *text = session->doom_text;
     session->doom_text = NULL;
     session->stopping = false;
+    bpi_session_leak_end(session);
     session->link = NULL;
     note_hold(session, false);
     bpi_link_close(link);
@@ -292,6 +294,7 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
     if (answer->tag != BPI_BOLT_SUCCESS) {
         /* Servers answer a RESET by SUCCESS or die. */
         struct bpi_link *link = session->link;
+        bpi_session_leak_end(session);
         session->link = NULL;
         bpi_link_close(link);
         session->phase = BPI_SESSION_CLOSING;
@@ -300,6 +303,7 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
     if (session->stopping && session->resets_count == 0) {
         /* The RESET was ours, so the client is told of a failure, or will be at its next request. */
         struct bpi_link *link = session->link;
+        bpi_session_leak_end(session);
         session->link = NULL;
         session->state = session->failed ? BPI_SERVER_FAILED : BPI_SERVER_READY;
         session->doom_code = session->failed ? NULL : session->stop_code;
@@ -405,6 +409,7 @@ static void on_drain(void *user)
 static void on_login_failed(void *user, const struct bpi_bolt_answer *answer)
 {
     struct bpi_session *session = user;
+    bpi_session_leak_end(session);
     session->link = NULL;
     /* Whether or not requests were written behind the log-in, they weren't run. */
     bool refused = bpi_bolt_answer_is_security(answer);

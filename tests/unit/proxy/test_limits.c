@@ -288,6 +288,33 @@ static void who_holds_a_link_for_long_is_logged(void **state)
     }
 }
 
+static void a_reported_lease_that_is_ended_from_here_is_reported_to_have_ended(void **state)
+{
+    (void)state;
+    static const char *const ended[] = {"has given back", NULL};
+    static const struct {
+        const char *words;
+        int answers;
+    } cases[] = {
+        {"BEGIN", 1},                                   /* nothing is unanswered */
+        {"BEGIN; RUN:RETURN 1 /*sim: hang=1*/", 2},     /* ... or something that has no effect */
+        {"RUN:CREATE (:T {id: 1}) /*sim: hang=1*/", 1}, /* stopped by a RESET */
+    };
+    struct house house = {.lines = "leak_report_after = 100ms\ntransaction_timeout = 300ms"};
+    struct wire wire;
+    house_open(&house);
+    bpi_log_level_set(BPI_LOG_WARN);
+    client_open(&wire, &house, V58);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_reported(&wire, cases[i].words, cases[i].answers, ended);
+        expect(&wire, "RESET", 1, "SUCCESS");
+        usleep(700000); /* a loop logs so many lines a second */
+    }
+    wire_close(&wire);
+    house_close(&house);
+    bpi_log_level_set(BPI_LOG_ERROR);
+}
+
 static void a_result_that_is_not_read_is_idle(void **state)
 {
     (void)state;
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_client_may_claim_a_class),
         cmocka_unit_test(an_idle_transaction_is_rolled_back),
         cmocka_unit_test(who_holds_a_link_for_long_is_logged),
+        cmocka_unit_test(a_reported_lease_that_is_ended_from_here_is_reported_to_have_ended),
         cmocka_unit_test(a_result_that_is_not_read_is_idle),
         cmocka_unit_test(a_transaction_may_not_last_longer_than_transaction_timeout),
         cmocka_unit_test(what_a_time_out_says_of_a_write_is_true),
