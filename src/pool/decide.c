@@ -89,8 +89,7 @@ struct scan {
     struct bpi_pool *pool;
     bp_usec now_us;
     unsigned loop;
-    bool has_endpoint;  /* some endpoint may be opened to now */
-    uint32_t protocols; /* what those endpoints speak */
+    uint64_t open_endpoints; /* those that may be opened to now */
     /* Free places that older waiters of other loops get, whose loops were told. */
     unsigned promised;
     unsigned held_back;  /* waiters for whom it isn't worth to open a link */
@@ -99,6 +98,7 @@ struct scan {
     bool idle_is_known;
     uint64_t idle_identities;
     uint64_t idle_protocols;
+    uint64_t idle_endpoints;
 };
 
 static uint64_t identity_bit(const struct bpi_pool_key *key)
@@ -114,18 +114,16 @@ static uint64_t protocol_hash_bit(uint32_t protocol)
 static void scan_init(struct scan *scan, struct bpi_pool *pool, unsigned loop, bp_usec now_us)
 {
     *scan = (struct scan){.pool = pool, .now_us = now_us, .loop = loop};
-    for (unsigned i = 0; i < pool->endpoints_count; i++) {
-        if (bpi_pool_endpoint_is_open(pool, i, now_us)) {
-            scan->has_endpoint = true;
-            scan->protocols |= pool->endpoints[i].protocols;
-        }
-    }
+    scan->open_endpoints = bpi_pool_open_endpoints(pool, now_us);
 }
 
 static bool scan_has_endpoint(const struct scan *scan, const struct bpi_pool_waiter *waiter)
 {
-    return scan->has_endpoint &&
-           (waiter->protocol_bit == 0 || (scan->protocols & waiter->protocol_bit) != 0);
+    uint64_t open = scan->open_endpoints;
+    if (open != 0) {
+        open &= bpi_pool_endpoints_for(scan->pool, waiter, scan->now_us);
+    }
+    return bpi_pool_any_speaks(scan->pool, open, waiter->protocol_bit);
 }
 
 /* False where nothing can be done for the waiter whatever its turn, in constant time: a thousand
@@ -138,12 +136,16 @@ static bool scan_may_help(struct scan *scan, const struct bpi_pool_waiter *waite
         {
             scan->idle_identities |= identity_bit(&link->key);
             scan->idle_protocols |= protocol_hash_bit(link->key.protocol);
+            scan->idle_endpoints |= UINT64_C(1) << link->endpoint;
         }
         scan->idle_is_known = true;
     }
-    return scan_has_endpoint(scan, waiter) ||
-           ((scan->idle_protocols & protocol_hash_bit(waiter->key.protocol)) != 0 &&
-            (waiter->relogin || (scan->idle_identities & identity_bit(&waiter->key)) != 0));
+    if ((scan->idle_protocols & protocol_hash_bit(waiter->key.protocol)) != 0 &&
+        (waiter->relogin || (scan->idle_identities & identity_bit(&waiter->key)) != 0) &&
+        (scan->idle_endpoints & bpi_pool_endpoints_for(scan->pool, waiter, scan->now_us)) != 0) {
+        return true;
+    }
+    return scan_has_endpoint(scan, waiter);
 }
 
 static bool anyone_fits_exactly(const struct scan *scan, const struct bpi_pool_link *link)
@@ -299,7 +301,7 @@ static struct bpi_pool_action open_link(struct scan *scan, struct bpi_pool_waite
         scan->promised++;
         return kick(pool, waiter->loop);
     }
-    unsigned endpoint = bpi_pool_find_endpoint(pool, waiter->protocol_bit, scan->now_us);
+    unsigned endpoint = bpi_pool_find_endpoint(pool, waiter, waiter->protocol_bit, scan->now_us);
     BP_ASSERT(endpoint != BPI_POOL_ENDPOINTS_MAX);
     if (!waiter->is_check) {
         bpi_pool_opened_for(pool, waiter, scan->now_us);
@@ -342,21 +344,17 @@ static struct bpi_pool_link *find_victim(const struct scan *scan,
     if (scan->pool->limits.endpoint_links_max == 0) {
         return NULL;
     }
+    uint64_t fit = bpi_pool_endpoints_for(scan->pool, waiter, scan->now_us);
     DL_FOREACH(scan->pool->lists[BPI_POOL_IDLE], link)
     {
         uint32_t protocols = scan->pool->endpoints[link->endpoint].protocols;
-        if ((waiter->protocol_bit == 0 || (protocols & waiter->protocol_bit) != 0) &&
+        if ((fit >> link->endpoint & 1) != 0 &&
+            (waiter->protocol_bit == 0 || (protocols & waiter->protocol_bit) != 0) &&
             bpi_pool_endpoint_is_only_full(scan->pool, link->endpoint, scan->now_us)) {
             victim = link;
         }
     }
     return victim;
-}
-
-static bool has_transaction_left(const struct bpi_pool *pool, const struct bpi_pool_link *link)
-{
-    unsigned max = pool->limits.endpoint_transactions_max;
-    return max == 0 || pool->endpoints[link->endpoint].leased_count < max;
 }
 
 /* The longest idle link that this waiter could log on to; one that needs no check where there is one. */
@@ -369,10 +367,11 @@ find_relogin(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, 
     if (!waiter->relogin) {
         return NULL;
     }
+    uint64_t fit = bpi_pool_endpoints_for(pool, waiter, now_us);
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
-        if (bpi_pool_link_is_usable(link, now_us) && link->key.protocol == waiter->key.protocol &&
-            has_transaction_left(pool, link)) {
+        if ((fit >> link->endpoint & 1) != 0 && bpi_pool_link_is_usable(link, now_us) &&
+            link->key.protocol == waiter->key.protocol && bpi_pool_endpoint_has_slot(pool, link)) {
             if (bpi_pool_link_is_silent(pool, link, now_us)) {
                 silent = link;
             } else {
@@ -390,10 +389,13 @@ find_stale(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp
 {
     struct bpi_pool_link *silent = NULL;
     struct bpi_pool_link *link;
+    uint64_t fit = bpi_pool_endpoints_for(pool, waiter, now_us);
     DL_FOREACH(pool->lists[BPI_POOL_IDLE], link)
     {
-        if (bpi_pool_link_is_usable(link, now_us) && bpi_pool_key_equal(&link->key, &waiter->key) &&
-            !bpi_pool_login_is_fresh(pool, link, now_us) && has_transaction_left(pool, link)) {
+        if ((fit >> link->endpoint & 1) != 0 && bpi_pool_link_is_usable(link, now_us) &&
+            bpi_pool_key_equal(&link->key, &waiter->key) &&
+            !bpi_pool_login_is_fresh(pool, link, now_us) &&
+            bpi_pool_endpoint_has_slot(pool, link)) {
             if (!bpi_pool_link_is_silent(pool, link, now_us)) {
                 return link;
             }
@@ -557,7 +559,7 @@ static struct bpi_pool_action decide_waiters(struct scan *scan)
     bool is_first = true;
     scan->held_back = 0;
     if (pool->lists[BPI_POOL_IDLE] == NULL &&
-        !(scan->has_endpoint && bpi_pool_has_place(pool, scan->promised))) {
+        !(scan->open_endpoints != 0 && bpi_pool_has_place(pool, scan->promised))) {
         bpi_pool_set_held_back(pool, 0, scan->now_us);
         return action;
     }
@@ -637,9 +639,19 @@ static struct bpi_pool_action decide_ahead(struct bpi_pool *pool, unsigned loop,
             return (struct bpi_pool_action){.kind = BPI_POOL_OPEN, .link = fresh, .like = link};
         }
     }
+    struct bpi_pool_link *like = bpi_pool_find_spread(pool, now_us);
+    if (like != NULL && like->loop != loop) {
+        return kick(pool, like->loop);
+    }
+    if (like != NULL) {
+        pool->spread_is_wanted = false;
+        struct bpi_pool_link *fresh =
+            start_opening(pool, &like->key, pool->spread_endpoint, loop, now_us);
+        return (struct bpi_pool_action){.kind = BPI_POOL_OPEN, .link = fresh, .like = like};
+    }
     unsigned live = bpi_pool_open_count(pool) - pool->counts[BPI_POOL_CLOSING];
     if (pool->has_warm_key && live < pool->limits.idle_min && bpi_pool_has_place(pool, 0)) {
-        unsigned endpoint = bpi_pool_find_endpoint(pool, pool->warm_protocol_bit, now_us);
+        unsigned endpoint = bpi_pool_find_endpoint(pool, NULL, pool->warm_protocol_bit, now_us);
         if (endpoint != BPI_POOL_ENDPOINTS_MAX) {
             struct bpi_pool_link *link =
                 start_opening(pool, &pool->warm_key, endpoint, loop, now_us);

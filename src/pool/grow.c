@@ -53,7 +53,7 @@ static bool
 is_short_of_links(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
 {
     unsigned bucket = bpi_pool_identity_bucket(&waiter->key);
-    unsigned live = pool->identity_live[bucket];
+    unsigned live = bpi_pool_live_for(pool, waiter, pool->identity_live[bucket], now_us);
     if (live == 0 || pool->connect_us == 0) {
         return true;
     }
@@ -97,41 +97,6 @@ bool bpi_pool_has_place(const struct bpi_pool *pool, unsigned promised)
 {
     return bpi_pool_open_count(pool) + promised < pool->limits.links_max &&
            pool->counts[BPI_POOL_CLOSED] > promised;
-}
-
-bool bpi_pool_endpoint_is_open(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us)
-{
-    const struct bpi_pool_endpoint *seen = &pool->endpoints[endpoint];
-    const struct bpi_pool_limits *limits = &pool->limits;
-    return seen->up && !seen->draining && seen->open_after_us <= now_us &&
-           (limits->endpoint_links_max == 0 || seen->open_count < limits->endpoint_links_max) &&
-           (limits->endpoint_connects_max == 0 ||
-            seen->opening_count < limits->endpoint_connects_max) &&
-           (limits->endpoint_transactions_max == 0 ||
-            seen->leased_count < limits->endpoint_transactions_max);
-}
-
-bool bpi_pool_endpoint_is_only_full(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us)
-{
-    const struct bpi_pool_endpoint *seen = &pool->endpoints[endpoint];
-    unsigned max = pool->limits.endpoint_links_max;
-    return max != 0 && seen->open_count >= max && seen->up && !seen->draining &&
-           seen->open_after_us <= now_us;
-}
-
-unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool, uint32_t protocol_bit, bp_usec now_us)
-{
-    unsigned best = BPI_POOL_ENDPOINTS_MAX;
-    for (unsigned i = 0; i < pool->endpoints_count; i++) {
-        const struct bpi_pool_endpoint *endpoint = &pool->endpoints[i];
-        if (bpi_pool_endpoint_is_open(pool, i, now_us) &&
-            (protocol_bit == 0 || (endpoint->protocols & protocol_bit) != 0) &&
-            (best == BPI_POOL_ENDPOINTS_MAX ||
-             endpoint->open_count < pool->endpoints[best].open_count)) {
-            best = i;
-        }
-    }
-    return best;
 }
 
 bp_usec bpi_pool_replace_ahead_us(const struct bpi_pool *pool)

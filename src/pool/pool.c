@@ -233,6 +233,7 @@ void bpi_pool_lease(struct bpi_pool *pool,
         class_->leased >= pool->limits.classes[waiter->class_].min) {
         pool->pass_now = class_->share.pass;
     }
+    bpi_pool_note_lease(pool, link, waiter, now_us);
     bpi_pool_link_set_state(pool, link, BPI_POOL_LEASED, now_us);
 }
 
@@ -395,55 +396,22 @@ bool bpi_pool_login_is_fresh(const struct bpi_pool *pool,
            bpi_pool_elapsed(now_us, link->login_us) < pool->limits.auth_ttl_us;
 }
 
-bool bpi_pool_fits_exactly(const struct bpi_pool *pool,
-                           const struct bpi_pool_link *link,
-                           const struct bpi_pool_waiter *waiter,
-                           bp_usec now_us)
+bool bpi_pool_is_exact(const struct bpi_pool *pool,
+                       const struct bpi_pool_link *link,
+                       const struct bpi_pool_waiter *waiter,
+                       bp_usec now_us)
 {
     return bpi_pool_link_is_usable(link, now_us) && bpi_pool_key_equal(&link->key, &waiter->key) &&
            bpi_pool_login_is_fresh(pool, link, now_us);
 }
 
-static bool endpoint_has_slot(const struct bpi_pool *pool, const struct bpi_pool_link *link)
+bool bpi_pool_fits_exactly(const struct bpi_pool *pool,
+                           const struct bpi_pool_link *link,
+                           const struct bpi_pool_waiter *waiter,
+                           bp_usec now_us)
 {
-    unsigned max = pool->limits.endpoint_transactions_max;
-    return max == 0 || pool->endpoints[link->endpoint].leased_count < max;
-}
-
-struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
-                                          const struct bpi_pool_waiter *waiter,
-                                          bp_usec now_us,
-                                          struct bpi_pool_link **ret_unchecked)
-{
-    struct bpi_pool_link *best = NULL;
-    struct bpi_pool_link *unchecked = NULL;
-    struct bpi_pool_link *link = pool->lists[BPI_POOL_IDLE];
-    for (; link != NULL; link = link->next) {
-        if (!bpi_pool_fits_exactly(pool, link, waiter, now_us) || !endpoint_has_slot(pool, link)) {
-            continue;
-        }
-        if (bpi_pool_link_is_silent(pool, link, now_us)) {
-            unchecked = unchecked == NULL ? link : unchecked;
-            continue;
-        }
-        if (link->loop == waiter->loop && pool->endpoints_count == 1) {
-            return link; /* there is no better one */
-        }
-        if (best == NULL) {
-            best = link;
-            continue;
-        }
-        unsigned busy = pool->endpoints[link->endpoint].leased_count;
-        unsigned busy_best = pool->endpoints[best->endpoint].leased_count;
-        if (busy < busy_best ||
-            (busy == busy_best && link->loop == waiter->loop && best->loop != waiter->loop)) {
-            best = link;
-        }
-    }
-    if (ret_unchecked != NULL) {
-        *ret_unchecked = unchecked;
-    }
-    return best;
+    return bpi_pool_is_exact(pool, link, waiter, now_us) &&
+           (bpi_pool_endpoints_for(pool, waiter, now_us) >> link->endpoint & 1) != 0;
 }
 
 /* ---- taking without a queue ---- */
@@ -833,6 +801,6 @@ unsigned bpi_pool_ahead_count(const struct bpi_pool *pool, const struct bpi_pool
 bool bpi_pool_is_calm(const struct bpi_pool *pool)
 {
     return pool->waiters_count == 0 && pool->doomed_idle_count == 0 && pool->ending_count == 0 &&
-           bpi_pool_open_count(pool) <= pool->limits.links_max &&
+           !pool->spread_is_wanted && bpi_pool_open_count(pool) <= pool->limits.links_max &&
            (pool->limits.idle_min == 0 || bpi_pool_open_count(pool) >= pool->limits.idle_min);
 }

@@ -132,6 +132,21 @@ struct bpi_pool_link {
     struct bpi_pool_account tenant_account;
 };
 
+struct bpi_pool_waiter;
+
+/* Which endpoints may serve whom, and at what cost: asked where that matters, under the pool's lock. They must not call
+ * the pool. Without one any endpoint may, and the one with the fewest leases is the best. */
+struct bpi_pool_router {
+    void *user;
+    /* Bits of the endpoints that may take the waiter now. */
+    uint64_t (*fit)(void *user, const struct bpi_pool_waiter *waiter, bp_usec now_us);
+    /* What the waiter would cost there; lower is better. */
+    double (*cost)(void *user,
+                   const struct bpi_pool_waiter *waiter,
+                   unsigned endpoint,
+                   bp_usec now_us);
+};
+
 enum bpi_pool_waiter_state {
     BPI_POOL_WAITER_NONE,
     BPI_POOL_WAITER_QUEUED,
@@ -276,6 +291,12 @@ struct bpi_pool {
     bp_usec idle_look_us; /* when all idle links are looked at for their age and silence */
     unsigned endpoints_count;
     struct bpi_pool_endpoint endpoints[BPI_POOL_ENDPOINTS_MAX];
+    struct bpi_pool_router router;
+    /* endpoint.c: a link was leased though another endpoint would have been much better, had there been a link: one is
+     * opened to that, ahead of need. */
+    bool spread_is_wanted;
+    uint16_t spread_endpoint;
+    struct bpi_pool_key spread_key;
 };
 
 enum bpi_pool_action_kind {
@@ -284,7 +305,7 @@ enum bpi_pool_action_kind {
     BPI_POOL_REFUSE, /* `waiter` gets none, because of `refusal` */
     BPI_POOL_CALL,   /* barging: a link may be there for `waiter`, which asks by bpi_pool_come() */
     BPI_POOL_OPEN, /* open `link` to `link->endpoint` as `link->key`: the identity of `waiter`; else of `like`,
-                    * whose place it will take; else the warm one. On the asking loop. */
+                    * which is on the asking loop; else the warm one. On the asking loop. */
     BPI_POOL_CHECK, /* ask `link` whether it is alive, on its own loop, with a short deadline */
     BPI_POOL_CLOSE, /* close `link`, on its own loop */
     BPI_POOL_KICK,  /* let the loop of `loop` ask bpi_pool_decide() */
@@ -372,6 +393,9 @@ void bpi_pool_doom_all(struct bpi_pool *pool);
 void bpi_pool_set_warm_key(struct bpi_pool *pool,
                            const struct bpi_pool_key *key,
                            uint32_t protocol_bit);
+
+/* `router` is copied; what it points to lives as long as the pool. NULL: none. */
+void bpi_pool_set_router(struct bpi_pool *pool, const struct bpi_pool_router *router);
 
 /* While paused nothing is granted or opened, and waiters wait on. */
 void bpi_pool_pause(struct bpi_pool *pool, bool paused);

@@ -73,18 +73,15 @@ void bpi_pool_count_slots(struct bpi_pool *pool);
 bool bpi_pool_login_is_fresh(const struct bpi_pool *pool,
                              const struct bpi_pool_link *link,
                              bp_usec now_us);
+/* As the next one, wherever the link is. */
+bool bpi_pool_is_exact(const struct bpi_pool *pool,
+                       const struct bpi_pool_link *link,
+                       const struct bpi_pool_waiter *waiter,
+                       bp_usec now_us);
 bool bpi_pool_fits_exactly(const struct bpi_pool *pool,
                            const struct bpi_pool_link *link,
                            const struct bpi_pool_waiter *waiter,
                            bp_usec now_us);
-/* Among the exactly fitting idle links that may be leased: one of the waiter's own loop (handing over costs 5 us
- * more), then of the endpoint with the fewest leases, then the most recently used. NULL: there is none; then
- * *ret_unchecked (which may be NULL) is one that has to be checked first, or NULL. */
-struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
-                                          const struct bpi_pool_waiter *waiter,
-                                          bp_usec now_us,
-                                          struct bpi_pool_link **ret_unchecked);
-
 /* admit.c: whether the class may have one more link, besides `claims` that are on their way to it. */
 bool bpi_pool_class_may_take(struct bpi_pool *pool,
                              enum bpi_class class_,
@@ -113,12 +110,48 @@ void bpi_pool_opened_for(struct bpi_pool *pool,
                          bp_usec now_us);
 void bpi_pool_count_connect(struct bpi_pool *pool, bp_usec took_us);
 bool bpi_pool_has_place(const struct bpi_pool *pool, unsigned promised);
+/* How long before its end a link gets a replacement. */
+bp_usec bpi_pool_replace_ahead_us(const struct bpi_pool *pool);
+
+/* endpoint.c */
+
+/* Bits of the endpoints that may serve the waiter. */
+uint64_t bpi_pool_endpoints_for(const struct bpi_pool *pool,
+                                const struct bpi_pool_waiter *waiter,
+                                bp_usec now_us);
 bool bpi_pool_endpoint_is_open(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us);
 /* Whether a link could be opened to it if one of its links were closed. */
 bool bpi_pool_endpoint_is_only_full(const struct bpi_pool *pool, unsigned endpoint, bp_usec now_us);
-/* The endpoint that may be opened to and has the fewest links; BPI_POOL_ENDPOINTS_MAX: none. */
-unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool, uint32_t protocol_bit, bp_usec now_us);
-/* How long before its end a link gets a replacement. */
-bp_usec bpi_pool_replace_ahead_us(const struct bpi_pool *pool);
+/* Bits of those that may be opened to. */
+uint64_t bpi_pool_open_endpoints(const struct bpi_pool *pool, bp_usec now_us);
+/* Whether one of these speaks it. */
+bool bpi_pool_any_speaks(const struct bpi_pool *pool, uint64_t endpoints, uint32_t protocol_bit);
+/* The best endpoint that may be opened to, for the waiter or (NULL) for nobody in particular; without a router the one with the
+ * fewest links. BPI_POOL_ENDPOINTS_MAX: none. */
+unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool,
+                                const struct bpi_pool_waiter *waiter,
+                                uint32_t protocol_bit,
+                                bp_usec now_us);
+/* Of `live` links with the waiter's identity, how many may be where it may go. */
+unsigned bpi_pool_live_for(const struct bpi_pool *pool,
+                           const struct bpi_pool_waiter *waiter,
+                           unsigned live,
+                           bp_usec now_us);
+/* Whether its server may have one more transaction. */
+bool bpi_pool_endpoint_has_slot(const struct bpi_pool *pool, const struct bpi_pool_link *link);
+/* Among the exactly fitting idle links that may be leased: one of the best endpoint (without a router, of the one with
+ * the fewest leases), then of the waiter's own loop (handing over costs 5 us more), then the most recently used. NULL:
+ * there is none; then *ret_unchecked (which may be NULL) is one that has to be checked first, or NULL. */
+struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
+                                          const struct bpi_pool_waiter *waiter,
+                                          bp_usec now_us,
+                                          struct bpi_pool_link **ret_unchecked);
+/* The link is about to be leased to the waiter: whether a link elsewhere is wanted. */
+void bpi_pool_note_lease(struct bpi_pool *pool,
+                         const struct bpi_pool_link *link,
+                         const struct bpi_pool_waiter *waiter,
+                         bp_usec now_us);
+/* A live link as whose identity a link to spread_endpoint is to be opened, or NULL: then none is wanted any more. */
+struct bpi_pool_link *bpi_pool_find_spread(struct bpi_pool *pool, bp_usec now_us);
 
 #endif
