@@ -440,13 +440,18 @@ json_t *printed(struct env *e, const struct bp_value *value)
 
 /* ---- life ---- */
 
-void env_next(struct env *e, const char *scenario)
+static void forget_texts(struct env *e)
 {
     while (e->texts != NULL) {
         struct text *next_text = e->texts->next;
         free(e->texts);
         e->texts = next_text;
     }
+}
+
+void env_next(struct env *e, const char *scenario)
+{
+    forget_texts(e);
     e->problem[0] = '\0';
     (void)snprintf(e->label, sizeof(e->label), "%s_%s", e->tag, scenario);
 }
@@ -505,4 +510,5 @@ void env_done(struct env *e)
     if (failed(e)) {
         (void)fprintf(stderr, "at the end: %s\n", e->problem);
     }
+    forget_texts(e);
 }

@@ -92,7 +92,7 @@ int main(int count, char **arguments)
         }
     }
     env_done(&e);
-    int error = json_dumpf(found, stdout, JSON_COMPACT);
+    int error = json_dumpf(found, stdout, JSON_COMPACT) != 0 || fflush(stdout) != 0;
     json_decref(found);
     regfree(&wanted);
     return error == 0 && !failed(&e) ? 0 : 1;
