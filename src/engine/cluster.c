@@ -462,9 +462,9 @@ void bpi_cluster_reload(struct bpi_cluster *cluster,
         bpi_log(BPI_LOG_ERROR, "cluster", "%s: no memory for more links", config->name);
         limits.links_max = cluster->links_count;
     }
+    lock(cluster);
     atomic_store_explicit(&cluster->whole, whole, memory_order_release);
     atomic_store_explicit(&cluster->config, config, memory_order_release);
-    lock(cluster);
     bpi_pool_set_limits(&cluster->pool, &limits);
     unlock(cluster);
     bpi_cluster_kick_all(cluster);

@@ -82,7 +82,8 @@ struct bpi_login_check {
 
 struct bpi_cluster {
     pthread_mutex_t mutex;
-    /* Atomic: swapped whole by a reload; the old one lives until every loop has had a turn since. */
+    /* Atomic: swapped whole by a reload, under the mutex; the old one lives until every loop has had a turn since. Other
+     * threads look only with the mutex. */
     const struct bpi_config *_Atomic whole;
     const struct bpi_cluster_config *_Atomic config;
     uint8_t key[BPI_IDENTITY_KEY_BYTES];

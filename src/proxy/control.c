@@ -17,10 +17,10 @@
 
 /* ---- clusters ---- */
 
+/* By any thread, so the configuration isn't looked at: a reload waits for the loops alone before it frees the old one. */
 static bool is_meant(struct bpi_daemon *daemon, unsigned index, const char *name)
 {
-    const struct bpi_config *config = bpi_daemon_config(daemon);
-    return name == NULL || strcmp(config->clusters[index].name, name) == 0;
+    return name == NULL || strcmp(bpi_daemon_cluster_name(daemon, index), name) == 0;
 }
 
 /* Has each cluster that is meant do it. */

@@ -245,6 +245,7 @@ open_front(struct bpi_daemon *daemon, unsigned index, char *reterr_text, size_t 
     struct bpi_tls_context *tls = NULL;
     struct bpi_users *users = NULL;
     front->daemon = daemon;
+    memcpy(front->name, config->name, sizeof(front->name));
     int error = bpi_cluster_new(whole, config, daemon->loops, daemon->loops_count, &front->cluster,
                                 reterr_text, reterr_text_size);
     if (error == 0) {
@@ -471,6 +472,11 @@ struct bpi_worker *bpi_daemon_worker(struct bpi_daemon *daemon, unsigned index)
 struct bpi_cluster *bpi_daemon_cluster(const struct bpi_daemon *daemon, unsigned index)
 {
     return daemon->fronts[index].cluster;
+}
+
+const char *bpi_daemon_cluster_name(const struct bpi_daemon *daemon, unsigned index)
+{
+    return daemon->fronts[index].name;
 }
 
 uint16_t bpi_daemon_port(const struct bpi_daemon *daemon, unsigned index)

@@ -48,6 +48,8 @@ void bpi_daemon_free(struct bpi_daemon *daemon);
 
 unsigned bpi_daemon_clusters_count(const struct bpi_daemon *daemon);
 struct bpi_cluster *bpi_daemon_cluster(const struct bpi_daemon *daemon, unsigned index);
+/* Threads: any. */
+const char *bpi_daemon_cluster_name(const struct bpi_daemon *daemon, unsigned index);
 uint16_t bpi_daemon_port(const struct bpi_daemon *daemon, unsigned index);
 /* Threads: any. */
 void bpi_daemon_stats_get(struct bpi_daemon *daemon, struct bpi_daemon_stats *ret_stats);

@@ -26,6 +26,7 @@
 #include "bolt/message.h"
 #include "bolt/server_state.h"
 #include "engine/cluster.h"
+#include "engine/config.h"
 #include "engine/link.h"
 #include "net/executor.h"
 #include "net/loop.h"
@@ -190,6 +191,7 @@ struct bpi_worker {
 /* One listener with its cluster. */
 struct bpi_front {
     struct bpi_daemon *daemon;
+    char name[BPI_CONFIG_NAME_BYTES]; /* Immutable: a reload can't change it */
     struct bpi_cluster *cluster;
     struct bpi_listener *listener;
     struct bpi_tls_context *_Atomic tls;

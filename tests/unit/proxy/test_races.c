@@ -227,6 +227,58 @@ static void a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others(v
     house_close(&house);
 }
 
+/* ---- configurations ---- */
+
+struct asker {
+    struct bpi_daemon *daemon;
+    atomic_bool ends;
+    atomic_uint answers;
+};
+
+/* As an administrator's thread, which is no loop. */
+static void *ask_on(void *argument)
+{
+    struct asker *asker = argument;
+    while (!atomic_load(&asker->ends)) {
+        enum bpi_cluster_pause_state state;
+        unsigned leased;
+        struct bpi_cluster_stats stats;
+        bool good = bpi_daemon_resume(asker->daemon, "main") == 0 &&
+                    bpi_daemon_pause_state(asker->daemon, "main", &state, &leased) == 0 &&
+                    bpi_daemon_kill_lease(asker->daemon, "main", UINT64_MAX) == BP_E_USAGE;
+        bpi_cluster_stats_get(bpi_daemon_cluster(asker->daemon, 0), &stats);
+        if (!good) {
+            break;
+        }
+        atomic_fetch_add(&asker->answers, 1);
+    }
+    return NULL;
+}
+
+/* The old configuration is freed once each loop has had a turn: whoever asks from elsewhere must not be at it. Sanitizers
+ * see it. */
+static void the_daemon_answers_any_thread_while_it_reloads(void **state)
+{
+    (void)state;
+    struct house house = {.lines = "max_links = 2"};
+    house_open(&house);
+    struct asker asker = {.daemon = house.daemon};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &asker), 0);
+    }
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(house_reload(&house, i % 2 ? "max_links = 2" : "max_links = 3"), 0);
+    }
+    unsigned answers = atomic_load(&asker.answers);
+    wait_for(atomic_load(&asker.answers) > answers);
+    atomic_store(&asker.ends, true);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    house_close(&house);
+}
+
 /* ---- links ---- */
 
 /* The client reads nothing, so its link pauses; the last rows and the summary came in one piece, and the lease is over. */
@@ -265,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_check_that_nobody_wants_is_not_tried_again),
         cmocka_unit_test(a_lease_is_killed_though_its_link_is_held_up_on_its_way),
         cmocka_unit_test(a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others),
+        cmocka_unit_test(the_daemon_answers_any_thread_while_it_reloads),
         cmocka_unit_test(a_link_that_was_released_while_it_paused_is_watched_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
