@@ -1,6 +1,6 @@
 /* Shows that the pool survives what nobody thought of: seeded random clients do legal and illegal things,
- * pipelined at random and left at random, while servers fail, freeze, die and come back and the limits are
- * reloaded. Afterwards every link is idle, no client is left, a commit that was told was made exactly once
+ * pipelined at random and left at random, while servers fail, freeze, die and come back, the limits are
+ * reloaded, and an administrator pauses, drains, renews and kills. Afterwards every link is idle, no client is left, a commit that was told was made exactly once
  * and one that was refused never.
  *
  * The seed is printed; BP_SEED repeats it, BP_CHAOS_MS sets how long it lasts.
@@ -242,8 +242,12 @@ static void *do_mischief(void *data)
             put(&wire, &reset, "RESET");
             wire_flush(&wire);
             usable = read_round(client, &wire, &reset);
+            uint8_t byte;
             if (usable && !is_silent(&wire, 1)) {
-                fail_msg("an answer too many");
+                if (bpi_buffer_size(&wire.in) > 0 || recv(wire.fd, &byte, 1, MSG_PEEK) > 0) {
+                    fail_msg("an answer too many");
+                }
+                usable = false; /* its end: a KILL */
             }
         }
         client->done++;
@@ -252,7 +256,66 @@ static void *do_mischief(void *data)
     return NULL;
 }
 
-static void do_harm(struct house *house, struct bpi_random *random)
+/* Any one of the leases that are out, or none; or one that was. */
+static uint64_t some_lease(struct house *house, struct bpi_random *random)
+{
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house->daemon, 0);
+    uint64_t id = 0;
+    pthread_mutex_lock(&cluster->mutex);
+    unsigned skip = draw(random, 4);
+    for (unsigned i = 0; i < cluster->links_count; i++) {
+        const struct bpi_pool_link *place = &cluster->links[i]->place;
+        if (place->lease_id != 0 && (id == 0 || skip-- > 0)) {
+            id = place->lease_id;
+        }
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+    return id;
+}
+
+static void on_killed(void *user, bool found)
+{
+    (void)user;
+    (void)found;
+}
+
+/* What people may ask for. Each ends what it began. */
+static void do_orders(struct house *house, struct bpi_random *random)
+{
+    const struct bpi_daemon_answer answer = {.on_killed = on_killed};
+    struct bpi_cluster *cluster = bpi_daemon_cluster(house->daemon, 0);
+    unsigned endpoint = draw(random, house->sims_count);
+    const char *name = bpi_cluster_endpoint_name(cluster, endpoint);
+    switch (draw(random, 5)) {
+    case 0:
+        assert_int_equal(bpi_daemon_pause(house->daemon, NULL), 0);
+        usleep(draw(random, 100000));
+        assert_int_equal(bpi_daemon_resume(house->daemon, NULL), 0);
+        break;
+    case 1:
+        assert_int_equal(bpi_daemon_reconnect(house->daemon, NULL), 0);
+        break;
+    case 2:
+        assert_int_equal(bpi_daemon_drain_endpoint(house->daemon, NULL, name, true), 0);
+        usleep(draw(random, 100000));
+        assert_int_equal(bpi_daemon_drain_endpoint(house->daemon, NULL, name, false), 0);
+        break;
+    case 3:
+        for (unsigned i = 1 + draw(random, 20); i > 0; i--) {
+            (void)!bpi_daemon_kill_lease(house->daemon, "main", some_lease(house, random));
+            usleep(draw(random, 3000));
+        }
+        break;
+    default: {
+        uint64_t newest = bpi_daemon_next_id(house->daemon); /* one that nobody gets */
+        uint64_t id = newest > 12 ? newest - draw(random, 12) : 1;
+        assert_int_equal(bpi_daemon_kill_client(house->daemon, id, &answer), 0);
+        break;
+    }
+    }
+}
+
+static void do_harm(struct house *house, const char *mode, struct bpi_random *random)
 {
     static const char *const faults[] = {
         "drop=200",
@@ -269,17 +332,22 @@ static void do_harm(struct house *house, struct bpi_random *random)
         "leader=no",
     };
     struct bpi_sim *sim = house->sims[draw(random, house->sims_count)];
-    unsigned index = draw(random, 14);
+    unsigned index = draw(random, 22);
     if (index < 12) {
         fault(sim, faults[index]);
+    } else if (index < 20) {
+        do_orders(house, random);
     } else {
-        char lines[256];
+        char lines[512];
         snprintf(lines, sizeof(lines),
                  "max_links = %u\nqueue_timeout = 300ms\nconnect_timeout = 200ms\nreset_timeout = "
-                 "300ms\n"
-                 "idle_transaction_timeout = %ums\ntransaction_timeout = %ums\nclient_buffer_bytes "
-                 "= 16KiB",
-                 1 + draw(random, 6), draw(random, 3) * 50, draw(random, 3) * 100);
+                 "300ms\nidle_transaction_timeout = %ums\ntransaction_timeout = %ums\n"
+                 "client_buffer_bytes = 16KiB\nlink_keep_alive = %ums\nlink_check_after = %ums\n"
+                 "link_lifetime = %ums\nmin_idle_links = %u\nauth_cache_ttl = %us\n"
+                 "link_check_timeout = 100ms\ndead_server_timeout = %ums\n%s",
+                 2 + draw(random, 6), draw(random, 3) * 50, draw(random, 3) * 100,
+                 draw(random, 3) * 20, draw(random, 3) * 10, draw(random, 3) * 300, draw(random, 3),
+                 draw(random, 2) * 60, draw(random, 3) * 200, mode);
         assert_int_equal(house_reload(house, lines), 0);
     }
     usleep(20000 + draw(random, 100000));
@@ -318,7 +386,7 @@ static void chaos(const char *mode, unsigned loops, unsigned ms)
         bpi_clock_now_us() + (span != NULL ? strtoull(span, NULL, 10) : ms) * BP_USEC_PER_MS;
     while (bpi_clock_now_us() < end_us) {
         usleep(draw(&random, 60000));
-        do_harm(&house, &random);
+        do_harm(&house, mode, &random);
     }
     atomic_store(&all.ended, true);
     fault(house.sims[0], "none");
@@ -356,13 +424,14 @@ static void chaos(const char *mode, unsigned loops, unsigned ms)
 static void nothing_is_lost_or_done_twice_in_chaos(void **state)
 {
     (void)state;
-    chaos("", 2, 4000);
+    chaos("", 2, 6000);
 }
 
 static void nothing_is_lost_or_done_twice_in_chaos_of_session_mode(void **state)
 {
     (void)state;
     chaos("pool_mode = session", 1, 2000);
+    chaos("pool_mode = session", 3, 3000);
 }
 
 int main(void)

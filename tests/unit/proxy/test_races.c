@@ -279,6 +279,95 @@ static void the_daemon_answers_any_thread_while_it_reloads(void **state)
     house_close(&house);
 }
 
+/* ---- the end ---- */
+
+struct visitor {
+    struct house *house;
+    atomic_bool *ends;
+    unsigned index;
+    unsigned visits;
+    pthread_t thread;
+};
+
+/* Comes, asks for something, and mostly doesn't wait for the answer. */
+static void *visit(void *argument)
+{
+    static const char *const words[] = {
+        "RUN; PULL",
+        "BEGIN; RUN:RETURN 1 /*sim: ms=50*/; PULL",
+        "RUN:RETURN 1 /*sim: hang=1*/; PULL; RESET",
+        "RUN:RETURN 1 /*sim: rows=2000 bytes=500*/; PULL",
+    };
+    struct visitor *visitor = argument;
+    const struct bpi_sim_user *user = &house_users[visitor->index % 3];
+    while (!atomic_load(visitor->ends)) {
+        struct wire wire = {.fd = -1};
+        if (wire_try_connect(&wire, visitor->house->port)) {
+            uint8_t hello[20] = {0x60, 0x60, 0xb0, 0x17, 0, 0, 8, 5};
+            uint8_t answer[4];
+            if (send(wire.fd, hello, sizeof(hello), MSG_NOSIGNAL) == sizeof(hello) &&
+                wire_read(&wire, answer, 4) == 4) {
+                wire.version = V58;
+                wire_put_hello(&wire, user->name, user->password);
+                wire_put_logon(&wire, user->name, user->password);
+                char copy[128];
+                snprintf(copy, sizeof(copy), "%s", words[(visitor->index + visitor->visits) % 4]);
+                char *rest = copy;
+                char *word;
+                while ((word = strsep(&rest, ";")) != NULL) {
+                    wire_put_word(&wire, word + strspn(word, " "));
+                }
+                (void)!send(wire.fd, bpi_buffer_head(&wire.out), bpi_buffer_size(&wire.out),
+                            MSG_NOSIGNAL);
+                visitor->visits++;
+                usleep(visitor->visits * 7919 % 20000);
+            }
+            wire_close(&wire);
+        } else {
+            usleep(1000);
+        }
+    }
+    return NULL;
+}
+
+/* With links that are opened, asked, cleaned and on their way, and clients that come and go. */
+static void a_daemon_ends_in_the_middle_of_everything(void **state)
+{
+    (void)state;
+    static const char *const harms[] = {"none", "freeze", "hang", "refuse", "none"};
+    for (size_t i = 0; i < sizeof(harms) / sizeof(harms[0]); i++) {
+        struct house house = {
+            .sims_count = 2,
+            .loops = 3,
+            .lines = "max_links = 3\nqueue_timeout = 200ms\nreset_timeout = 5s\nlink_check_after = "
+                     "1ms\nlink_keep_alive = 2ms\nauth_cache_ttl = 0\nmin_idle_links = 2"};
+        struct visitor visitors[8];
+        atomic_bool ends = false;
+        house_open(&house);
+        for (unsigned j = 0; j < 8; j++) {
+            visitors[j] = (struct visitor){.house = &house, .ends = &ends, .index = j};
+            assert_int_equal(pthread_create(&visitors[j].thread, NULL, visit, &visitors[j]), 0);
+        }
+        usleep(200000);
+        fault(house.sims[0], harms[i]);
+        fault(house.sims[1], harms[i]);
+        if (i == 4) {
+            assert_int_equal(bpi_daemon_pause(house.daemon, NULL), 0);
+        }
+        usleep(30000);
+        bp_usec began_us = bpi_clock_now_us();
+        bpi_daemon_free(house.daemon);
+        assert_true(bpi_clock_now_us() - began_us < 4 * BP_USEC_PER_SECOND);
+        atomic_store(&ends, true);
+        for (unsigned j = 0; j < 8; j++) {
+            pthread_join(visitors[j].thread, NULL);
+        }
+        bpi_sim_stop(house.sims[0]);
+        bpi_sim_stop(house.sims[1]);
+        alarm(0);
+    }
+}
+
 /* ---- links ---- */
 
 /* The client reads nothing, so its link pauses; the last rows and the summary came in one piece, and the lease is over. */
@@ -318,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_lease_is_killed_though_its_link_is_held_up_on_its_way),
         cmocka_unit_test(a_client_whose_link_is_killed_under_its_reset_is_as_idle_as_others),
         cmocka_unit_test(the_daemon_answers_any_thread_while_it_reloads),
+        cmocka_unit_test(a_daemon_ends_in_the_middle_of_everything),
         cmocka_unit_test(a_link_that_was_released_while_it_paused_is_watched_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
