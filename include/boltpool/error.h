@@ -44,8 +44,21 @@ extern "C" {
     X(SHED, -12004, 1, "Neo.TransientError.Request.NoThreadsAvailable",                            \
       "refused because of overload")                                                               \
     X(CLOSED, -12005, 0, "Neo.ClientError.Request.Invalid", "the pool was stopped")                \
+    X(NO_ENDPOINT, -12006, 1, "Neo.TransientError.General.DatabaseUnavailable",                    \
+      "no server can take this work now")                                                          \
+    X(NO_WRITER, -12007, 1, "Neo.TransientError.General.DatabaseUnavailable",                      \
+      "no server takes writes now")                                                                \
+    X(NO_ROUTES, -12008, 1, "Neo.TransientError.General.DatabaseUnavailable",                      \
+      "the database's routing table is not known yet")                                             \
+    X(CIRCUIT_OPEN, -12009, 1, "Neo.TransientError.General.DatabaseUnavailable",                   \
+      "the database failed too often lately")                                                      \
     X(USAGE, -13000, 0, "Neo.ClientError.Request.Invalid", "a call that is not allowed now")       \
     X(CONFIG, -13001, 0, "Neo.ClientError.Request.Invalid", "the configuration is wrong")          \
+    X(ENDPOINTS_EMPTY, -13002, 0, "Neo.ClientError.Request.Invalid", "an empty set of servers")    \
+    X(ENDPOINT_UNKNOWN, -13003, 0, "Neo.ClientError.Request.Invalid", "an unknown server")         \
+    X(ENDPOINT_ACCESS, -13004, 0, "Neo.ClientError.Request.Invalid",                               \
+      "more than one independent server that takes writes")                                        \
+    X(WEIGHT, -13005, 0, "Neo.ClientError.Request.Invalid", "a weight out of bounds")              \
     X(NO_MEMORY, -14000, 1, "Neo.TransientError.General.OutOfMemoryError", "out of memory")        \
     X(INTERNAL, -14001, 0, "Neo.DatabaseError.General.UnknownError", "a mistake in boltpool")
 
