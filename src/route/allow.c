@@ -137,6 +137,8 @@ int bpi_route_allow(struct bpi_route *route,
     for (int i = 0; i < 2; i++) {
         uint64_t set = (i == 0 ? wanted : other) & may;
         uint64_t closed = is_only ? set : closed_circuits(route, set, wish->database, now_us);
+        uint64_t well = closed & ~route->spared;
+        closed = well != 0 ? well : closed;
         if (closed != 0) {
             /* Where they are fit but no candidates, nobody stands in: the caller waits. */
             *ret_endpoints = closed & candidates;

@@ -171,6 +171,7 @@ static void eject_sick(struct bpi_route *route, uint64_t sick, uint64_t writers,
 static void apply_rules(struct bpi_route *route, bp_usec now_us)
 {
     uint64_t sick = sick_ones(route);
+    route->spared = 0;
     if (sick == 0 && !route->is_panic) {
         return;
     }
@@ -179,6 +180,7 @@ static void apply_rules(struct bpi_route *route, bp_usec now_us)
     if (!route->is_panic) {
         put_back_too_many(route, writers, now_us);
         eject_sick(route, sick, writers, now_us);
+        route->spared = sick_ones(route) & route->fit;
     }
 }
 
@@ -372,6 +374,7 @@ void bpi_route_unreached(struct bpi_route *route, unsigned endpoint, bp_usec now
         struct bpi_route_endpoint *one = &route->endpoints[endpoint];
         /* Where it may not be ejected, it gets dear at least. */
         bpi_route_load_overloaded(&one->load, now_us);
+        bpi_route_tables_doubt(&route->tables, endpoint);
         step_taken(route, endpoint, bpi_route_eject_unreached(&one->eject), now_us);
     }
 }
@@ -494,6 +497,9 @@ void bpi_route_finished(struct bpi_route *route,
         bpi_route_tables_not_a_leader(&route->tables, ticket->database, ticket->endpoint);
     }
     judge_circuit(route, ticket, outcome, now_us);
+    if (outcome == BPI_ROUTE_CONNECTION_LOST) {
+        bpi_route_tables_doubt(&route->tables, ticket->endpoint);
+    }
     enum bpi_route_reason sick = one->eject.sick;
     enum bpi_route_eject_step step = judge_endpoint(one, ticket, outcome, now_us);
     if (step != BPI_ROUTE_EJECT_NOTHING || sick != one->eject.sick) {

@@ -17,7 +17,8 @@
  *
  * Rules of ejection, over those in service (READY), n of them:
  *   - at most n / 2 are not FIT; one that looks sick stays FIT where that or the next rule says so
- *   - the only endpoint that may take the writes of a LIST, or of a database of a CLUSTER, is FIT
+ *   - the only endpoint that may take the writes of a LIST, or of a database of a CLUSTER, is FIT; while it is sick
+ *     it takes only what nobody else may, and tables that name it as a writer are asked for anew where it seems dead
  *   - more than n / 2 look sick: it is us, or the network. That is panic: all are FIT, and none is ejected until it is over
  * A change of roles or services that breaks one of them makes endpoints FIT at once.
  *
@@ -108,6 +109,8 @@ struct bpi_route {
     uint64_t writers; /* READ_WRITE */
     uint64_t fit;     /* FIT, whatever their service */
     uint64_t probing;
+    uint64_t
+        spared; /* FIT and sick, because nobody else takes their writes: they take only what nobody else may */
     unsigned next;   /* where round robin goes on */
     double prior_us; /* mean service time of all */
     bp_usec swept_us;

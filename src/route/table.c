@@ -143,6 +143,14 @@ void bpi_route_tables_not_a_leader(struct bpi_route_tables *tables,
     }
 }
 
+void bpi_route_tables_doubt(struct bpi_route_tables *tables, unsigned endpoint)
+{
+    for (unsigned i = 0; i < BPI_ROUTE_TABLES; i++) {
+        struct bpi_route_table *table = &tables->tables[i];
+        table->is_stale = table->is_stale || (table->writers >> endpoint & 1) != 0;
+    }
+}
+
 void bpi_route_tables_changed(struct bpi_route_tables *tables)
 {
     for (unsigned i = 0; i < BPI_ROUTE_TABLES; i++)

@@ -3,7 +3,7 @@
  * A table is asked for with ROUTE; this file keeps the answers and says who is to be asked for, the owner asks.
  * States of a table -> what leads on:
  *   UNKNOWN -> bpi_route_tables_put -> FRESH
- *   FRESH   -> its time to live is over | a server said that it doesn't lead | a change of endpoints -> STALE
+ *   FRESH   -> its time to live is over | a server said that it doesn't lead, or seems dead | a change of endpoints -> STALE
  *   STALE   -> put -> FRESH           STALE -> as long again as it was to live -> UNKNOWN (refused until it is asked)
  * A STALE one is used while it is asked for anew: who doesn't lead any more says so itself, so it costs a retry, never a
  * wrong answer.
@@ -96,6 +96,8 @@ void bpi_route_tables_fetch_failed(struct bpi_route_tables *tables,
 void bpi_route_tables_not_a_leader(struct bpi_route_tables *tables,
                                    uint64_t database,
                                    unsigned endpoint);
+/* The endpoint seems dead: where it leads, another one may lead by now. */
+void bpi_route_tables_doubt(struct bpi_route_tables *tables, unsigned endpoint);
 /* Servers came, went or changed: all are asked for anew. */
 void bpi_route_tables_changed(struct bpi_route_tables *tables);
 void bpi_route_tables_remove_endpoint(struct bpi_route_tables *tables, unsigned endpoint);

@@ -379,6 +379,31 @@ static void the_only_writer_of_a_list_is_never_ejected(void **state)
     expect_none();
 }
 
+static void a_sick_only_writer_takes_only_what_nobody_else_may(void **state)
+{
+    (void)state;
+    for (int strategy = 0; strategy < BPI_ROUTE_STRATEGY_COUNT; strategy++) {
+        start(BPI_ROUTE_LIST, 3);
+        bpi_route_set_strategy(&route, (enum bpi_route_strategy)strategy);
+        bpi_route_unreached(&route, 0, now_us);
+        for (unsigned i = 0; i < 100; i++) {
+            struct bpi_route_ticket ticket = pick();
+            assert_int_not_equal(ticket.endpoint, 0);
+            bpi_route_finished(&route, &ticket, BPI_ROUTE_OK, now_us);
+        }
+        struct bpi_route_wish write = {.is_write = true, .database = 1};
+        struct bpi_route_ticket ticket;
+        assert_int_equal(bpi_route_pick(&route, ALL, &write, now_us, &ticket), 0);
+        assert_int_equal(ticket.endpoint, 0);
+        /* The others are busy: that is no reason. */
+        struct bpi_route_wish read = {.database = 1};
+        assert_int_equal(bpi_route_pick(&route, 1, &read, now_us, &ticket), BP_E_NO_ENDPOINT);
+        bpi_route_reached(&route, 0, now_us);
+        assert_int_equal(bpi_route_pick(&route, 1, &read, now_us, &ticket), 0);
+    }
+    expect_none();
+}
+
 static void table_of(uint64_t database, uint64_t readers, uint64_t writers)
 {
     struct bpi_route_table answer = {.database = database,
@@ -387,6 +412,27 @@ static void table_of(uint64_t database, uint64_t readers, uint64_t writers)
                                      .routers = ALL,
                                      .ttl_us = 300 * SECOND};
     bpi_route_table_came(&route, &answer, now_us);
+}
+
+static void a_leader_that_seems_dead_is_asked_about(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(BPI_ROUTE_CLUSTER, 3);
+        table_of(1, 6, 1);
+        table_of(2, 5, 2);
+        now_us += SECOND;
+        uint64_t database = 0;
+        assert_false(bpi_route_tables_fetch(&route.tables, now_us, &database));
+        if (i == 0) {
+            bpi_route_unreached(&route, 0, now_us);
+        } else {
+            does(0, BPI_ROUTE_CONNECTION_LOST, MS);
+        }
+        assert_true(bpi_route_tables_fetch(&route.tables, now_us, &database));
+        assert_int_equal(database, 1);
+        assert_false(bpi_route_tables_fetch(&route.tables, now_us, &database));
+    }
 }
 
 static void who_becomes_the_only_writer_is_put_back(void **state)
@@ -492,6 +538,8 @@ int main(void)
         cmocka_unit_test(never_more_than_half_are_out_and_beyond_that_all_are_in),
         cmocka_unit_test(panic_is_an_event_and_ends_when_most_look_well),
         cmocka_unit_test(the_only_writer_of_a_list_is_never_ejected),
+        cmocka_unit_test(a_sick_only_writer_takes_only_what_nobody_else_may),
+        cmocka_unit_test(a_leader_that_seems_dead_is_asked_about),
         cmocka_unit_test(who_becomes_the_only_writer_is_put_back),
         cmocka_unit_test(who_leaves_the_service_may_bring_another_back),
         cmocka_unit_test(somebody_may_say_that_it_is_well),

@@ -4,6 +4,7 @@
  *   - what is picked is there, in service, of the right role, and not ejected; a refusal means that there is nobody
  *   - one probe at a time is out to an endpoint on its way back
  *   - events, played back, give the states
+ *   - who is sick and may not be ejected takes nothing that a well one may
  *   - never below half of those in service; the only writer is always in
  *
  * A failing run prints its seed.
@@ -127,15 +128,20 @@ static void check_all(void)
     CHECK(writers_out == 0 || writers > 1);
 }
 
+static bool is_well(unsigned i)
+{
+    return route.endpoints[i].eject.sick == BPI_ROUTE_REASON_NONE;
+}
+
 /* Somebody may take it, by the plain reading of the rules, no circuit being open. */
-static bool somebody_may(const struct bpi_route_wish *wish, uint64_t candidates)
+static bool somebody_may(const struct bpi_route_wish *wish, uint64_t candidates, bool and_well)
 {
     for (unsigned i = 0; i < ENDPOINTS; i++) {
         const struct bpi_route_endpoint *one = &route.endpoints[i];
         bool is_role =
             route.kind != BPI_ROUTE_LIST || !wish->is_write || one->access == BPI_ROUTE_READ_WRITE;
         if ((route.present & candidates) >> i & 1 && one->service == BPI_ROUTE_READY && is_role &&
-            !out[i]) {
+            !out[i] && (is_well(i) || !and_well)) {
             return true;
         }
     }
@@ -153,7 +159,7 @@ static void try_pick(void)
             CHECK(error != BP_E_ENDPOINTS_EMPTY || candidates == 0 || route.present == 0);
             return;
         }
-        CHECK(error == BP_E_CIRCUIT_OPEN || !somebody_may(&wish, candidates));
+        CHECK(error == BP_E_CIRCUIT_OPEN || !somebody_may(&wish, candidates, !panic));
         return;
     }
     const struct bpi_route_endpoint *one = &route.endpoints[ticket.endpoint];
@@ -162,6 +168,10 @@ static void try_pick(void)
     CHECK(one->service == BPI_ROUTE_READY);
     CHECK(one->eject.state != BPI_ROUTE_EJECTED);
     CHECK(!out[ticket.endpoint] || (probing[ticket.endpoint] && one->eject.probe == 0));
+    if (route.kind == BPI_ROUTE_LIST && !panic && route.breaker.broken_count == 0 &&
+        !is_well(ticket.endpoint)) {
+        CHECK(out[ticket.endpoint] || !somebody_may(&wish, candidates, true));
+    }
     if (route.kind == BPI_ROUTE_LIST && wish.is_write) {
         CHECK(one->access == BPI_ROUTE_READ_WRITE);
     }
