@@ -62,10 +62,12 @@ static void pair_service(struct bpi_sim_session *session, struct answer *answer)
     pair_int(answer, "service_us", (int64_t)bpi_sim_session_service_take(session));
 }
 
-static void pair_bookmark(struct answer *answer, uint64_t bookmark)
+/* Of this server alone, as a real one's are. */
+static void pair_bookmark(struct bpi_sim_session *session, struct answer *answer, uint64_t bookmark)
 {
-    char text[32];
-    snprintf(text, sizeof(text), "sim:%llu", (unsigned long long)bookmark);
+    char text[48];
+    snprintf(text, sizeof(text), "sim:%u:%llu", (unsigned)bpi_sim_port(session->sim),
+             (unsigned long long)bookmark);
     pair_text(answer, "bookmark", text);
 }
 
@@ -286,7 +288,7 @@ int bpi_sim_answer_end(struct bpi_sim_session *session,
         return error;
     }
     if (bookmark > 0) {
-        pair_bookmark(&answer, bookmark);
+        pair_bookmark(session, &answer, bookmark);
     }
     if (statuses) {
         statuses_write(&answer, statement, discarded, notify);
@@ -314,7 +316,7 @@ int bpi_sim_answer_commit(struct bpi_sim_session *session, uint64_t bookmark)
     if (error != 0) {
         return error;
     }
-    pair_bookmark(&answer, bookmark);
+    pair_bookmark(session, &answer, bookmark);
     if (session->sim->service_report) {
         pair_service(session, &answer);
     }

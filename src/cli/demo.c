@@ -114,6 +114,7 @@ static int start_pooler(struct demo *demo)
              "[cluster demo]\n"
              "listen = 127.0.0.1:0\n"
              "endpoints = bolt://127.0.0.1:%u, bolt://127.0.0.1:%u, bolt://127.0.0.1:%u\n"
+             "topology = equal\n"
              "max_links = %d\n"
              "[class analytics]\n"
              "max = %d\n"

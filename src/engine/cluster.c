@@ -61,6 +61,7 @@ void bpi_cluster_link_opened(struct bpi_link *link)
                               bpi_bolt_versions_of(link->version));
     }
     bpi_pool_link_opened(&cluster->pool, &link->place, bpi_loop_now_us(link->loop));
+    bpi_balance_reached(cluster, link->place.endpoint, bpi_loop_now_us(link->loop));
     unlock(cluster);
     bpi_identity_unref(before);
     bpi_cluster_run_soon(cluster, link->loop);
@@ -83,6 +84,7 @@ void bpi_cluster_link_released(struct bpi_link *link)
     bp_usec now_us = bpi_loop_now_us(link->loop);
     lock(cluster);
     bpi_watch_count_outcome(link, link->failed, now_us);
+    bpi_balance_ended(link, false, now_us);
     bpi_pool_link_released(&cluster->pool, &link->place, link->failed, now_us);
     link->failed = false;
     unlock(cluster);
@@ -125,6 +127,9 @@ static bool note_loss(struct bpi_link *link, bool established, int error, bp_use
                                       bpi_random_unit(&cluster->random));
         return false;
     }
+    if (!established && error != BP_E_NO_MEMORY) {
+        bpi_balance_unreached(cluster, index, now_us);
+    }
     bool was_up = seen->up;
     if (established && error == UV_ETIMEDOUT) {
         return was_up; /* one that hangs says nothing of its neighbours: the answer to the question does */
@@ -145,6 +150,7 @@ void bpi_cluster_link_closed(struct bpi_link *link, bool established, int error)
     bpi_kill_forget(link);
     lock(cluster);
     bpi_pool_link_closing(&cluster->pool, &link->place, now_us);
+    bpi_balance_ended(link, error != 0, now_us);
     bool ask = note_loss(link, established, error, now_us);
     unlock(cluster);
     /* The place is freed at the end of the turn: until then the link's own events are still on the stack,
@@ -437,6 +443,7 @@ int bpi_cluster_new(const struct bpi_config *whole,
             goto fail;
         }
     }
+    bpi_balance_init(cluster, config);
     bpi_watch_init(cluster);
     *ret_cluster = cluster;
     return 0;
@@ -466,6 +473,7 @@ void bpi_cluster_reload(struct bpi_cluster *cluster,
     atomic_store_explicit(&cluster->whole, whole, memory_order_release);
     atomic_store_explicit(&cluster->config, config, memory_order_release);
     bpi_pool_set_limits(&cluster->pool, &limits);
+    bpi_balance_reload(cluster, config);
     unlock(cluster);
     bpi_cluster_kick_all(cluster);
 }

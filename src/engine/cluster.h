@@ -33,6 +33,10 @@ struct bpi_server_failure {
     uint8_t meta[]; /* the encoded map */
 };
 
+/* Bookmarks that are looked at to find the server that issued them; drivers show one, or a few. More count as from
+ * several servers, so they go where all is written. Each costs every client 8 bytes. */
+#define BPI_WISH_BOOKMARKS 4
+
 /* A wish for a link. Embedded in its owner's object.
  * Life: bpi_cluster_acquire() -> granted or refused at once; or on_done (on the owner's loop, at the end of a
  * turn), or a bpi_cluster_cancel() that returned true. If it returned false, on_done still comes.
@@ -47,6 +51,12 @@ struct bpi_wish {
     bpi_bolt_version version;      /* the client's */
     bool utc_patch;
     struct bpi_login_check *check; /* of the cluster's own log-in checks */
+    /* Where it may go (balance.h); what isn't set is a write to the home database. */
+    bool is_write;
+    uint64_t database;                      /* a hash of its name */
+    uint64_t bookmarks[BPI_WISH_BOOKMARKS]; /* their hashes */
+    unsigned bookmarks_count;
+    unsigned preferred; /* set by the cluster: the endpoint whose turn it is */
     /* `link` is the caller's to lend (bpi_link_lend, with the identity when `login` is set), or NULL: then
      * the log-in failed and `failure` says how (the callee frees it), or it was refused after a wait (`refusal`),
      * or the wish was unwanted. */
@@ -168,6 +178,13 @@ bool bpi_cluster_face_cancel(struct bpi_cluster *cluster, struct bpi_face_waiter
 BP_MUST_CHECK enum bpi_pool_refusal
 bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish, struct bpi_link **ret_link);
 bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish);
+/* A bookmark came at the end of a transaction on this link: whoever shows it later goes to the same server. Its hash is that
+ * of bpi_identity_hash(). On the link's loop. */
+void bpi_cluster_issued(struct bpi_link *link, uint64_t bookmark);
+/* Whether there are several endpoints, so that a wish has to say where it may go. */
+bool bpi_cluster_has_choice(const struct bpi_cluster *cluster);
+/* Whether anybody asks for bookmarks: only where several servers have data of their own. */
+bool bpi_cluster_wants_bookmarks(const struct bpi_cluster *cluster);
 /* Why it waits, for people: how many are ahead and what limit is reached. Returns `text`. */
 const char *bpi_cluster_explain(struct bpi_cluster *cluster,
                                 const struct bpi_wish *wish,

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "engine/auth_cache.h"
+#include "engine/balance.h"
 #include "engine/cluster.h"
 #include "engine/link.h"
 #include "pool/backoff.h"
@@ -101,7 +102,8 @@ struct bpi_cluster {
     unsigned links_count;
     struct bpi_random random; /* for the jitter of back-offs */
     struct bpi_identity
-        *warm_identity; /* what links without a waiter are opened as; a reference, or NULL */
+        *warm_identity;     /* what links without a waiter are opened as; a reference, or NULL */
+    struct bpi_route route; /* balance.h */
     struct bpi_auth_cache auth_cache;
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;

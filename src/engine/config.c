@@ -151,6 +151,60 @@ static int split_listen(struct reader *reader, struct bpi_cluster_config *cluste
     return 1;
 }
 
+/* What stands behind an address: rw, ro, weight=N, limit=N. */
+static int
+read_endpoint_word(struct reader *reader, const char *word, struct bpi_cluster_config *cluster)
+{
+    if (cluster->endpoints_count == 0) {
+        return fail(reader, "endpoints: '%.60s' stands before any address", word);
+    }
+    struct bpi_endpoint_config *endpoint = &cluster->endpoint_is[cluster->endpoints_count - 1];
+    bool is_writer = strcmp(word, "rw") == 0;
+    if (is_writer || strcmp(word, "ro") == 0) {
+        endpoint->is_writer = is_writer;
+        endpoint->has_access = true;
+        return 1;
+    }
+    const char *equals = strchr(word, '=');
+    bool is_weight = strncmp(word, "weight=", 7) == 0;
+    if (equals == NULL || (!is_weight && strncmp(word, "limit=", 6) != 0)) {
+        return fail(reader,
+                    "endpoints: '%.60s' is neither an address nor rw, ro, weight=N or limit=N",
+                    word);
+    }
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(equals + 1, &end, 10);
+    unsigned long max = is_weight ? 10000 : 1000000;
+    if (equals[1] < '0' || equals[1] > '9' || *end != '\0' || errno != 0 || number < 1 ||
+        number > max) {
+        return fail(reader, "endpoints: %.60s: give a number from 1 to %lu", word, max);
+    }
+    *(is_weight ? &endpoint->weight : &endpoint->limit) = (unsigned)number;
+    return 1;
+}
+
+static int
+read_endpoint(struct reader *reader, const char *text, struct bpi_cluster_config *cluster)
+{
+    char error[256];
+    if (cluster->endpoints_count == BPI_CONFIG_ENDPOINTS_MAX) {
+        return fail(reader, "endpoints: more than %d", BPI_CONFIG_ENDPOINTS_MAX);
+    }
+    unsigned index = cluster->endpoints_count;
+    struct bpi_url *url = &cluster->endpoint[index];
+    if (bpi_url_parse(text, url, error, sizeof(error)) != 0) {
+        return fail(reader, "endpoints: number %u: %s", index + 1, error);
+    }
+    if (url->user[0] != '\0') {
+        return fail(reader, "endpoints: no user in an address; see auth_type, service_user and "
+                            "service_password");
+    }
+    cluster->endpoint_is[index] = (struct bpi_endpoint_config){.weight = 100};
+    cluster->endpoints_count++;
+    return 1;
+}
+
 static int split_endpoints(struct reader *reader, struct bpi_cluster_config *cluster)
 {
     const char *at = cluster->endpoints;
@@ -158,24 +212,18 @@ static int split_endpoints(struct reader *reader, struct bpi_cluster_config *clu
     while (*(at += strspn(at, " ,\t")) != '\0') {
         size_t size = strcspn(at, " ,\t");
         char text[BPI_CONFIG_TEXT_BYTES];
-        char error[256];
-        if (cluster->endpoints_count == BPI_CONFIG_ENDPOINTS_MAX) {
-            return fail(reader, "endpoints: more than %d", BPI_CONFIG_ENDPOINTS_MAX);
-        }
         if (size >= sizeof(text)) {
             return fail(reader, "endpoints: one is longer than %zu bytes", sizeof(text) - 1);
         }
         memcpy(text, at, size);
         text[size] = '\0';
-        struct bpi_url *url = &cluster->endpoint[cluster->endpoints_count];
-        if (bpi_url_parse(text, url, error, sizeof(error)) != 0) {
-            return fail(reader, "endpoints: number %u: %s", cluster->endpoints_count + 1, error);
+        bool is_word =
+            strcmp(text, "rw") == 0 || strcmp(text, "ro") == 0 || strchr(text, '=') != NULL;
+        int done = is_word ? read_endpoint_word(reader, text, cluster)
+                           : read_endpoint(reader, text, cluster);
+        if (done != 1) {
+            return done;
         }
-        if (url->user[0] != '\0') {
-            return fail(reader, "endpoints: no user in an address; see auth_type, service_user and "
-                                "service_password");
-        }
-        cluster->endpoints_count++;
         at += size;
     }
     if (cluster->endpoints_count == 0) {

@@ -17,6 +17,7 @@
 #include "base/url.h"
 #include "bolt/version.h"
 #include "pool/class.h"
+#include "route/strategy.h"
 
 #include <boltpool/types.h>
 
@@ -63,6 +64,21 @@ enum bpi_access_mode {
     BPI_MODE_WRITE,
 };
 
+/* What several endpoints are to each other. */
+enum bpi_topology {
+    BPI_TOPOLOGY_AUTO,  /* neo4j://: EQUAL; bolt://: LIST */
+    BPI_TOPOLOGY_LIST,  /* independent servers: one takes the writes */
+    BPI_TOPOLOGY_EQUAL, /* one database behind all of them: any takes anything */
+};
+
+/* What is said of an endpoint behind its address. */
+struct bpi_endpoint_config {
+    bool is_writer;  /* of a LIST */
+    bool has_access; /* it was said */
+    unsigned weight; /* 1 .. 10000 */
+    unsigned limit;  /* transactions that it works on at a time; 0 = not known */
+};
+
 /* A number of links, or a part of all of them. */
 struct bpi_amount {
     unsigned value; /* links, or per cent */
@@ -81,6 +97,9 @@ struct bpi_cluster_config {
     char endpoints[BPI_CONFIG_TEXT_BYTES * 8];
     unsigned endpoints_count;
     struct bpi_url endpoint[BPI_CONFIG_ENDPOINTS_MAX];
+    struct bpi_endpoint_config endpoint_is[BPI_CONFIG_ENDPOINTS_MAX];
+    enum bpi_topology topology; /* never AUTO once the file was read */
+    enum bpi_route_strategy strategy;
     char endpoint_tls_ca_file[BPI_CONFIG_TEXT_BYTES];
 
     enum bpi_pool_mode pool_mode;

@@ -89,6 +89,42 @@ static bool check_classes(struct complaint *complaint,
     return true;
 }
 
+/* Who takes the writes of a list, and that there is one. */
+static bool check_topology(struct complaint *complaint, struct bpi_cluster_config *cluster)
+{
+    unsigned writers = 0;
+    unsigned said = 0;
+    bool is_routing = cluster->endpoint[0].routing;
+    for (unsigned i = 0; i < cluster->endpoints_count; i++) {
+        writers += cluster->endpoint_is[i].is_writer;
+        said += cluster->endpoint_is[i].has_access;
+        if (cluster->endpoint[i].routing != is_routing) {
+            return wrong(complaint, cluster->line,
+                         "[cluster %s] endpoints: some are bolt:// and some neo4j://; give all the "
+                         "same, as they are either one cluster or servers of their own",
+                         cluster->name);
+        }
+    }
+    if (cluster->topology == BPI_TOPOLOGY_AUTO) {
+        cluster->topology = is_routing && said == 0 ? BPI_TOPOLOGY_EQUAL : BPI_TOPOLOGY_LIST;
+    }
+    if (cluster->topology == BPI_TOPOLOGY_EQUAL && said > 0) {
+        return wrong(complaint, cluster->line,
+                     "[cluster %s] endpoints: rw and ro are for topology = list", cluster->name);
+    }
+    if (writers > 1) {
+        return wrong(
+            complaint, cluster->line,
+            "[cluster %s] endpoints: %u say rw; of independent servers one takes the writes "
+            "(topology = equal where all are one database)",
+            cluster->name, writers);
+    }
+    if (writers == 0 && said == 0) {
+        cluster->endpoint_is[0].is_writer = true;
+    }
+    return true;
+}
+
 static bool check_cluster(struct complaint *complaint,
                           const struct bpi_config *config,
                           struct bpi_cluster_config *cluster)
@@ -98,7 +134,7 @@ static bool check_cluster(struct complaint *complaint,
                      "[cluster %s] has no endpoints; give endpoints = bolt://host:7687",
                      cluster->name);
     }
-    if (!read_service_password(complaint, cluster)) {
+    if (!read_service_password(complaint, cluster) || !check_topology(complaint, cluster)) {
         return false;
     }
     if (cluster->tls_mode != BPI_TLS_OFF &&

@@ -100,13 +100,17 @@ const struct bpi_option bpi_options[] = {
                 "How long such a transaction holds its link at least."),
 
     TEXT(listen, BPI_PLACE_OWN, CLUSTER, false, "127.0.0.1:7688", "Address and port for drivers."),
-    {OPTION(BPI_PLACE_OWN,
-            BPI_OPTION_TEXT,
-            "endpoints",
-            CLUSTER(endpoints),
-            "",
-            "Neo4j servers, separated by commas: bolt://host:7687, and bolt+s, bolt+ssc, neo4j, "
-            "neo4j+s, neo4j+ssc. With a neo4j scheme links ask for server-side routing."),
+    {OPTION(
+         BPI_PLACE_OWN,
+         BPI_OPTION_TEXT,
+         "endpoints",
+         CLUSTER(endpoints),
+         "",
+         "Neo4j servers, separated by commas: bolt://host:7687, and bolt+s, bolt+ssc, neo4j, "
+         "neo4j+s, neo4j+ssc. With a neo4j scheme links ask for server-side routing. Behind an "
+         "address may stand `rw` or `ro` (see topology), weight=N (1 .. 10000, 100 where it isn't "
+         "said: how much work it gets beside the others) and limit=N (how many transactions it "
+         "works on at a time; what is above only waits there)."),
      .size = (size_t)BPI_CONFIG_TEXT_BYTES * 8},
     TEXT(advertised,
          BPI_PLACE_CLUSTER,
@@ -115,6 +119,24 @@ const struct bpi_option bpi_options[] = {
          "",
          "The address that ROUTE and LOGON give to drivers; empty repeats the one that the driver "
          "used."),
+    WORD(
+        topology,
+        BPI_PLACE_CLUSTER,
+        "auto|list|equal",
+        "auto",
+        false,
+        "What several endpoints are to each other. `list`: independent servers, of which one takes "
+        "the writes (the one that says `rw`, else the first) and all take reads; a transaction "
+        "with bookmarks goes to the server that issued them. `equal`: one database behind all of "
+        "them, any of which takes anything. `auto` is equal for neo4j schemes, else list."),
+    WORD(strategy,
+         BPI_PLACE_CLUSTER,
+         "adaptive|round_robin|least_connections|weighted_round_robin|performance_based",
+         "adaptive",
+         true,
+         "How the endpoint of a transaction is chosen. `adaptive`: where it is expected to be done "
+         "first, by what each server has in progress, how long its transactions take, its weight "
+         "and its limit. `least_connections` is what Neo4j's drivers do."),
     TEXT(endpoint_tls_ca_file,
          BPI_PLACE_CLUSTER,
          CLUSTER,

@@ -138,6 +138,8 @@ note_grant(struct bpi_cluster *cluster, const struct bpi_pool_action *action, bp
     bpi_histogram_record(&stats->wait[action->link->class_],
                          now_us > arrived_us ? now_us - arrived_us : 0);
     action->link->loop = action->waiter->loop;
+    bpi_balance_granted(cluster, (struct bpi_link *)(void *)action->link,
+                        (const struct bpi_wish *)(const void *)action->waiter, now_us);
 }
 
 /* ---- the other actions ---- */
@@ -400,6 +402,7 @@ bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish, struct b
     *ret_link = NULL;
     lock(cluster);
     fill_key(cluster, wish);
+    bpi_balance_asked(cluster, wish, now_us);
     struct bpi_pool_link *place = bpi_pool_take(&cluster->pool, &wish->waiter, now_us);
     if (place != NULL) {
         struct bpi_pool_action action = {
@@ -410,8 +413,12 @@ bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish, struct b
         refusal = bpi_pool_wait(&cluster->pool, &wish->waiter, now_us);
         cluster->stats->refused[wish->waiter.class_] += refusal != BPI_POOL_ADMITTED;
     }
+    bool has_more = cluster->pool.spread_is_wanted;
     unlock(cluster);
     struct bpi_link *link = (struct bpi_link *)(void *)place;
+    if (has_more) {
+        bpi_cluster_run_soon(cluster, loop);
+    }
     if (link == NULL) {
         if (refusal == BPI_POOL_ADMITTED) {
             bpi_cluster_run_soon(cluster, loop);
@@ -514,4 +521,27 @@ const char *bpi_cluster_explain(struct bpi_cluster *cluster,
                  class_name, standing.leased, standing.ahead);
     }
     return text;
+}
+
+/* ---- bookmarks ---- */
+
+bool bpi_cluster_has_choice(const struct bpi_cluster *cluster)
+{
+    return cluster->endpoints_count > 1;
+}
+
+bool bpi_cluster_wants_bookmarks(const struct bpi_cluster *cluster)
+{
+    return bpi_cluster_has_choice(cluster) &&
+           bpi_cluster_config(cluster)->topology == BPI_TOPOLOGY_LIST;
+}
+
+void bpi_cluster_issued(struct bpi_link *link, uint64_t bookmark)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    lock(cluster);
+    if (link->ticket.is_started) {
+        bpi_route_issued(&cluster->route, &link->ticket, bookmark);
+    }
+    unlock(cluster);
 }

@@ -550,6 +550,7 @@ static void on_answer(struct bpi_link *link, const uint8_t *framed, size_t frame
         }
     } else if (link->lessee != NULL) {
         link->failed |= bpi_bolt_answer_is_fault(&answer);
+        bpi_balance_note(link, &answer);
         link->lessee->on_summary(link->lessee_user, request, &answer, framed, framed_size);
     }
     bpi_buffer_done(&joined);

@@ -24,6 +24,7 @@
 #include "net/loop.h"
 #include "pool/health.h"
 #include "pool/pool.h"
+#include "route/route.h"
 
 #include <boltpool/types.h>
 
@@ -84,9 +85,10 @@ struct bpi_link {
     bool in_events;  /* inside the link's own walk over received bytes */
     bool reset_sent; /* CLEANING: the RESET is out */
     bool failed; /* the lease was failed by the server: not by its client, nor for want of room */
-    uint8_t login_due; /* answers due of LOGOFF and LOGON */
-    bool paused;       /* the lessee reads no more for now */
-    bp_usec heard_us;  /* the last time that anything came, or an answer became due */
+    enum bpi_route_outcome outcome; /* the worst that was said in the lease */
+    uint8_t login_due;              /* answers due of LOGOFF and LOGON */
+    bool paused;                    /* the lessee reads no more for now */
+    bp_usec heard_us;               /* the last time that anything came, or an answer became due */
     bp_usec
         timed_us; /* since when a request that holds no work is the only one unanswered; 0 = none */
     bp_usec
@@ -99,6 +101,8 @@ struct bpi_link {
     bool mid_record;    /* part of a large record was passed on */
 
     struct bpi_health health; /* Lock: the cluster's mutex */
+    struct bpi_route_ticket
+        ticket; /* Lock: the cluster's mutex. Of the lease, where there is a choice of endpoints */
     struct bpi_identity *identity;
     struct bpi_client_state state;
     struct bpi_chunk_scanner scanner;

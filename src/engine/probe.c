@@ -73,6 +73,7 @@ static void probe_failed(struct bpi_probe *probe, const char *why)
     pthread_mutex_lock(&cluster->mutex);
     bpi_health_failed(&probe_endpoint(probe)->health);
     bpi_pool_endpoint_down(&cluster->pool, probe->endpoint, 0, bpi_loop_now_us(probe_loop(probe)));
+    bpi_balance_unreached(cluster, probe->endpoint, bpi_loop_now_us(probe_loop(probe)));
     pthread_mutex_unlock(&cluster->mutex);
     /* One line when it goes down, then one a minute or so. */
     if (probe->failures_count++ % 60 == 0) {
@@ -218,6 +219,7 @@ static void probe_succeeded(struct bpi_probe *probe, struct bpi_bolt_span meta)
     cluster->pool.endpoints[probe->endpoint].protocols = probe->spoken;
     if (!atomic_load(&cluster->stopping)) {
         bpi_pool_endpoint_up(&cluster->pool, probe->endpoint);
+        bpi_balance_reached(cluster, probe->endpoint, bpi_loop_now_us(probe_loop(probe)));
     }
     waiters = cluster->face_waiters;
     cluster->face_waiters = NULL;

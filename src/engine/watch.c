@@ -17,6 +17,8 @@
 #define LOOKS       8
 #define LOOK_MIN_US ((bp_usec)50000)
 #define LOOK_MAX_US BP_USEC_PER_SECOND
+/* Where there is a choice of endpoints, one that stalls is to be found within a second. */
+#define BALANCE_MAX_US ((bp_usec)250000)
 /* What part of dead_server_timeout an idle link has, before the server is asked on a new connection, too. */
 #define PATIENCE_PART 4
 
@@ -105,6 +107,7 @@ static void bury(struct bpi_cluster *cluster, unsigned index)
     unsigned open = cluster->pool.endpoints[index].open_count;
     bpi_health_failed(&endpoint->health);
     bpi_pool_endpoint_down(&cluster->pool, index, 0, bpi_loop_now_us(cluster->loops[0]));
+    bpi_balance_unreached(cluster, index, bpi_loop_now_us(cluster->loops[0]));
     unlock(cluster);
     if (open > 0) {
         bpi_log(
@@ -216,9 +219,10 @@ static void look(struct bpi_cluster *cluster, struct sight *sights)
 static bp_usec look_every_us(const struct bpi_cluster *cluster)
 {
     bp_usec every_us = bpi_cluster_config(cluster)->dead_server_timeout_us / LOOKS;
-    return every_us > LOOK_MAX_US || every_us == 0 ? LOOK_MAX_US
-           : every_us < LOOK_MIN_US                ? LOOK_MIN_US
-                                                   : every_us;
+    bp_usec max_us = cluster->endpoints_count > 1 ? BALANCE_MAX_US : LOOK_MAX_US;
+    return every_us > max_us || every_us == 0 ? max_us
+           : every_us < LOOK_MIN_US           ? LOOK_MIN_US
+                                              : every_us;
 }
 
 static void on_timer(struct bpi_timer *timer)
@@ -226,6 +230,7 @@ static void on_timer(struct bpi_timer *timer)
     struct bpi_cluster *cluster = BPI_CONTAINER(timer, struct bpi_cluster, watch_timer);
     struct sight sights[BPI_CONFIG_ENDPOINTS_MAX] = {0};
     look(cluster, sights);
+    bpi_balance_tick(cluster);
     for (unsigned i = 0; i < cluster->endpoints_count; i++) {
         switch (sights[i].step) {
         case BPI_SUSPICION_ASK_LINK:

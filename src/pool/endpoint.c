@@ -3,7 +3,8 @@
  * The router (src/route, through the cluster) says who may serve a waiter and at what cost; the pool knows where links are, and
  * where one may be opened. Of the idle links the one of the best endpoint is taken. Where a much better endpoint has none, the
  * waiter doesn't wait for a connect, but a link is opened there for the next one: else all work would stay with
- * whoever had a link first, however slow it is.
+ * whoever had a link first, however slow it is. The same where it is as good, and has fewer links than this one has
+ * transactions: or equal servers would not share the work.
  */
 #include "base/assert.h"
 #include "pool/pool_internal.h"
@@ -13,7 +14,8 @@
 /* So much better an endpoint has to be that a link is opened to it ahead of need. At 0.9, noise in what is known of equal
  * servers opens links; at 0.3, a server that is twice as slow keeps its work. */
 #define SPREAD_COST 0.67
-/* Costs that lie so close are equal: then a link of one's own loop is worth more (5 us of CPU). */
+/* Costs that lie so close are equal: then the endpoint with fewer leases is better, then a link of one's own loop (5 us of
+ * CPU). */
 #define TIE_COST 1.05
 
 static uint64_t all_endpoints(const struct bpi_pool *pool)
@@ -93,6 +95,11 @@ static double cost_of(const struct bpi_pool *pool,
     return pool->router.cost(pool->router.user, waiter, endpoint, now_us);
 }
 
+static bool are_equal(double a, double b)
+{
+    return a <= b * TIE_COST && b <= a * TIE_COST;
+}
+
 unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool,
                                 const struct bpi_pool_waiter *waiter,
                                 uint32_t protocol_bit,
@@ -110,7 +117,11 @@ unsigned bpi_pool_find_endpoint(const struct bpi_pool *pool,
             continue;
         }
         double cost = cost_of(pool, waiter, i, now_us);
-        if (best == BPI_POOL_ENDPOINTS_MAX || cost < best_cost) {
+        bool is_better = best == BPI_POOL_ENDPOINTS_MAX ||
+                         (are_equal(cost, best_cost)
+                              ? pool->endpoints[i].open_count < pool->endpoints[best].open_count
+                              : cost < best_cost);
+        if (is_better) {
             best = i;
             best_cost = cost;
         }
@@ -154,18 +165,18 @@ static bool is_better(const struct bpi_pool *pool,
     if (link->endpoint == best->endpoint) {
         return is_nearer;
     }
+    unsigned busy = pool->endpoints[link->endpoint].leased_count;
+    unsigned busy_best = pool->endpoints[best->endpoint].leased_count;
+    bool is_better = busy < busy_best || (busy == busy_best && is_nearer);
     if (pool->router.cost == NULL) {
-        unsigned busy = pool->endpoints[link->endpoint].leased_count;
-        unsigned busy_best = pool->endpoints[best->endpoint].leased_count;
-        return busy < busy_best || (busy == busy_best && is_nearer);
+        return is_better;
     }
     double other = cost_of(pool, waiter, link->endpoint, now_us);
-    bool is_equal = other < *cost * TIE_COST && *cost < other * TIE_COST;
-    if (is_equal ? !is_nearer : other >= *cost) {
-        return false;
+    if (!are_equal(other, *cost)) {
+        is_better = other < *cost;
     }
-    *cost = other;
-    return true;
+    *cost = is_better ? other : *cost;
+    return is_better;
 }
 
 struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
@@ -205,6 +216,23 @@ struct bpi_pool_link *bpi_pool_find_exact(const struct bpi_pool *pool,
 
 /* ---- opening ahead where it would have been better ---- */
 
+/* One that has no link at all, so that nothing is known of it but what others say: it is connected to, and its cost tells
+ * whether it is used. BPI_POOL_ENDPOINTS_MAX: none. */
+static unsigned
+find_untried(const struct bpi_pool *pool, const struct bpi_pool_waiter *waiter, bp_usec now_us)
+{
+    uint64_t left =
+        bpi_pool_open_endpoints(pool, now_us) & bpi_pool_endpoints_for(pool, waiter, now_us);
+    for (; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (pool->endpoints[i].open_count == 0 &&
+            speaks(&pool->endpoints[i], waiter->protocol_bit)) {
+            return i;
+        }
+    }
+    return BPI_POOL_ENDPOINTS_MAX;
+}
+
 void bpi_pool_note_lease(struct bpi_pool *pool,
                          const struct bpi_pool_link *link,
                          const struct bpi_pool_waiter *waiter,
@@ -214,12 +242,21 @@ void bpi_pool_note_lease(struct bpi_pool *pool,
         !bpi_pool_has_place(pool, 0)) {
         return;
     }
-    unsigned better = bpi_pool_find_endpoint(pool, waiter, waiter->protocol_bit, now_us);
-    if (better == BPI_POOL_ENDPOINTS_MAX || better == link->endpoint ||
-        pool->endpoints[better].opening_count > 0 ||
-        cost_of(pool, waiter, better, now_us) >=
-            SPREAD_COST * cost_of(pool, waiter, link->endpoint, now_us)) {
-        return;
+    double own = cost_of(pool, waiter, link->endpoint, now_us);
+    unsigned busy = pool->endpoints[link->endpoint].leased_count;
+    unsigned better = busy == 0 ? BPI_POOL_ENDPOINTS_MAX : find_untried(pool, waiter, now_us);
+    if (better == BPI_POOL_ENDPOINTS_MAX) {
+        better = bpi_pool_find_endpoint(pool, waiter, waiter->protocol_bit, now_us);
+        if (better == BPI_POOL_ENDPOINTS_MAX || better == link->endpoint ||
+            pool->endpoints[better].opening_count > 0) {
+            return;
+        }
+        double cost = cost_of(pool, waiter, better, now_us);
+        /* Of equals each has at least as many links as the other one works on. */
+        bool is_behind = cost <= own * TIE_COST && pool->endpoints[better].open_count < busy;
+        if (cost >= SPREAD_COST * own && !is_behind) {
+            return;
+        }
     }
     pool->spread_is_wanted = true;
     pool->spread_endpoint = (uint16_t)better;

@@ -128,6 +128,39 @@ static uint64_t database_hash(const uint8_t *key, struct bpi_bolt_text name)
     return bpi_identity_hash(key, lower, size);
 }
 
+/* Hashes of the bookmarks that the client shows; more than are looked at, or what is no bookmark, become one that
+ * nobody has issued. */
+static void take_bookmarks(const struct bpi_session *session,
+                           const struct bpi_request *request,
+                           struct bpi_wish *wish)
+{
+    const struct bpi_cluster *cluster = session->front->cluster;
+    struct bpi_bolt_span extra = request->read.extra;
+    struct bpi_pack_reader reader;
+    const uint8_t *value;
+    size_t size;
+    uint32_t count;
+    wish->bookmarks_count = 0;
+    if (!request->tx.has_bookmarks || !bpi_cluster_wants_bookmarks(cluster) ||
+        bpi_pack_map_find(extra.data, extra.size, "bookmarks", &value, &size) != 1) {
+        return;
+    }
+    bpi_pack_reader_init(&reader, value, size);
+    bool is_odd = bpi_pack_next_list(&reader, &count) != 0 || count > BPI_WISH_BOOKMARKS;
+    for (uint32_t i = 0; !is_odd && i < count; i++) {
+        struct bpi_bolt_text text;
+        is_odd = bpi_pack_next_string(&reader, &text.data, &text.size) != 0;
+        if (!is_odd) {
+            wish->bookmarks[wish->bookmarks_count++] =
+                bpi_identity_hash(bpi_cluster_key(cluster), text.data, text.size);
+        }
+    }
+    if (is_odd) {
+        wish->bookmarks[0] = 0;
+        wish->bookmarks_count = 1;
+    }
+}
+
 /* The query's shape under the cluster's key, so that nobody outside can make two that meet. */
 static uint64_t shape_of(const struct bpi_session *session, struct bpi_bolt_text query)
 {
@@ -309,10 +342,13 @@ static void ask_for_link(struct bpi_session *session, struct bpi_request *reques
     struct bpi_wish *wish = &session->wish;
     classify(session, &operation);
     wish->waiter.user_key = config->max_user_links == 0 ? 0 : session->user_key;
-    wish->waiter.database_key =
-        config->max_database_links == 0
-            ? 0
-            : database_hash(bpi_cluster_key(session->front->cluster), operation.tx.db);
+    const struct bpi_cluster *cluster = session->front->cluster;
+    bool is_asked = config->max_database_links != 0 || bpi_cluster_has_choice(cluster);
+    wish->database =
+        is_asked ? database_hash(bpi_cluster_key(cluster), operation.tx.db) : 0; /* 1 us */
+    wish->waiter.database_key = config->max_database_links == 0 ? 0 : wish->database;
+    wish->is_write = !operation.tx.mode_read;
+    take_bookmarks(session, request, wish);
     wish->identity = session->identity;
     wish->version = session->version;
     wish->utc_patch = session->utc_patch;

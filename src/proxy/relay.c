@@ -320,6 +320,25 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
     bpi_session_lease_end(session);
 }
 
+/* Whoever shows the bookmark later has to meet the server that issued it. */
+static void keep_bookmark(const struct bpi_session *session, const struct bpi_bolt_answer *answer)
+{
+    const struct bpi_cluster *cluster = session->front->cluster;
+    const uint8_t *value;
+    size_t size;
+    struct bpi_pack_reader reader;
+    struct bpi_bolt_text bookmark;
+    if (!bpi_cluster_wants_bookmarks(cluster) ||
+        bpi_pack_map_find(answer->meta.data, answer->meta.size, "bookmark", &value, &size) != 1) {
+        return;
+    }
+    bpi_pack_reader_init(&reader, value, size);
+    if (bpi_pack_next_string(&reader, &bookmark.data, &bookmark.size) == 0) {
+        bpi_cluster_issued(session->link, bpi_identity_hash(bpi_cluster_key(cluster), bookmark.data,
+                                                            bookmark.size));
+    }
+}
+
 /* What a summary means for the lease. */
 static void
 on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_answer *answer)
@@ -332,6 +351,9 @@ on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_a
     } else if (answer->tag == BPI_BOLT_SUCCESS) {
         switch (request) {
         case BPI_BOLT_COMMIT:
+            keep_bookmark(session, answer);
+            bpi_session_lease_end(session);
+            return;
         case BPI_BOLT_ROLLBACK:
         case BPI_BOLT_ROUTE:
             bpi_session_lease_end(session);
@@ -341,6 +363,7 @@ on_outcome(struct bpi_session *session, uint8_t request, const struct bpi_bolt_a
             if (session->lease_kind == BPI_LEASE_AUTO) {
                 session->ending = false;
                 if (!answer->has_more) {
+                    keep_bookmark(session, answer);
                     bpi_session_lease_end(session);
                     return;
                 }

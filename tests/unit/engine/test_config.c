@@ -67,6 +67,8 @@ static const struct expected in_cluster[] = {
      "neo4j://x"},
     {"advertised", TEXT, OF(advertised), 0, "", 0, TEXT_BYTES, "pool.example.org:7687"},
     {"endpoint_tls_ca_file", TEXT, OF(endpoint_tls_ca_file), 0, "", 0, TEXT_BYTES, "/ca.pem"},
+    {"topology", WORD, OF(topology), BPI_TOPOLOGY_LIST, NULL, 0, 3, "equal"},
+    {"strategy", WORD, OF(strategy), BPI_ROUTE_ADAPTIVE, NULL, 0, 5, "round_robin"},
     {"pool_mode", WORD, OF(pool_mode), BPI_POOL_MODE_TRANSACTION, NULL, 0, 2, "session"},
     {"max_links", COUNT, OF(max_links), 20, NULL, 1, 100000, "21"},
     {"max_user_links", COUNT, OF(max_user_links), 0, NULL, 0, 100000, "7"},
@@ -553,19 +555,55 @@ static void endpoints_are_a_list(void **state)
     (void)state;
     struct bpi_config *config =
         parsed("[cluster a]\n"
-               "endpoints = bolt://one:7000, neo4j+s://[2001:db8::1]:7001 ,bolt+ssc://[::1]\n"
+               "endpoints = bolt://one:7000 ro, bolt+s://[2001:db8::1]:7001  rw weight=7 limit=40 ,"
+               "bolt+ssc://[::1]\n"
                "listen = [::1]:9000\n");
     const struct bpi_cluster_config *cluster = &config->clusters[0];
     assert_int_equal(cluster->endpoints_count, 3);
     assert_string_equal(cluster->endpoint[0].host, "one");
     assert_int_equal(cluster->endpoint[0].port, 7000);
     assert_string_equal(cluster->endpoint[1].host, "2001:db8::1");
-    assert_true(cluster->endpoint[1].tls && cluster->endpoint[1].routing);
+    assert_true(cluster->endpoint[1].tls && !cluster->endpoint[1].routing);
+    assert_int_equal(cluster->topology, BPI_TOPOLOGY_LIST);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(cluster->endpoint_is[i].is_writer, i == 1);
+        assert_int_equal(cluster->endpoint_is[i].weight, i == 1 ? 7 : 100);
+        assert_int_equal(cluster->endpoint_is[i].limit, i == 1 ? 40 : 0);
+    }
     assert_string_equal(cluster->endpoint[2].host, "::1");
     assert_int_equal(cluster->endpoint[2].port, 7687);
     assert_string_equal(cluster->listen_host, "::1");
     assert_int_equal(cluster->listen_port, 9000);
     bpi_config_unref(config);
+}
+
+static void a_list_has_one_writer_and_equal_servers_have_none(void **state)
+{
+    (void)state;
+    struct bpi_config *config = parsed("[cluster a]\nendpoints = bolt://a, bolt://b\n");
+    assert_int_equal(config->clusters[0].topology, BPI_TOPOLOGY_LIST);
+    assert_true(config->clusters[0].endpoint_is[0].is_writer);
+    assert_false(config->clusters[0].endpoint_is[1].is_writer);
+    bpi_config_unref(config);
+    config = parsed("[cluster a]\nendpoints = bolt://a ro, bolt://b ro\n");
+    assert_false(config->clusters[0].endpoint_is[0].is_writer);
+    bpi_config_unref(config);
+    config = parsed("[cluster a]\nendpoints = neo4j://a, neo4j://b\n");
+    assert_int_equal(config->clusters[0].topology, BPI_TOPOLOGY_EQUAL);
+    bpi_config_unref(config);
+    config = parsed("[cluster a]\nendpoints = bolt://a, bolt://b\ntopology = equal\n");
+    assert_int_equal(config->clusters[0].topology, BPI_TOPOLOGY_EQUAL);
+    bpi_config_unref(config);
+    refused("[cluster a]\nendpoints = bolt://a rw, bolt://b rw\n",
+            "t.ini:", "one takes the writes");
+    refused("[cluster a]\nendpoints = bolt://a rw, bolt://b\ntopology = equal\n",
+            "t.ini:", "topology = list");
+    refused("[cluster a]\nendpoints = bolt://a, neo4j://b\n", "t.ini:", "all the same");
+    refused("[cluster a]\nendpoints = rw bolt://a\n", "t.ini:2:", "before any address");
+    refused("[cluster a]\nendpoints = bolt://a weight=0\n", "t.ini:2:", "1 to 10000");
+    refused("[cluster a]\nendpoints = bolt://a weight=x\n", "t.ini:2:", "1 to 10000");
+    refused("[cluster a]\nendpoints = bolt://a limit=9999999\n", "t.ini:2:", "1 to 1000000");
+    refused("[cluster a]\nendpoints = bolt://a mass=9\n", "t.ini:2:", "neither an address");
 }
 
 static void port_0_takes_a_free_one_for_as_many_clusters_as_there_are(void **state)
@@ -929,6 +967,7 @@ int main(void)
         cmocka_unit_test(wrong_sections_and_names_are_told_with_their_line),
         cmocka_unit_test(blanks_comments_and_line_ends_are_as_in_other_ini_files),
         cmocka_unit_test(endpoints_are_a_list),
+        cmocka_unit_test(a_list_has_one_writer_and_equal_servers_have_none),
         cmocka_unit_test(port_0_takes_a_free_one_for_as_many_clusters_as_there_are),
         cmocka_unit_test(wrong_addresses_are_told_with_their_line),
         cmocka_unit_test(as_many_endpoints_as_there_may_be_and_no_more),

@@ -151,6 +151,26 @@ static void a_link_is_opened_ahead_where_it_would_have_been_much_better(void **s
     expect_nothing();
 }
 
+static void equals_share_the_work(void **state)
+{
+    (void)state;
+    start_routed(4, 2);
+    struct bpi_pool_link *first = leased_at(0);
+    released(first);
+    assert_ptr_equal(take(make_for(UINT64_MAX)), first);
+    expect_nothing(); /* one at a time: there is nothing to share */
+    struct bpi_pool_link *second = leased_at(0);
+    released(second);
+    assert_ptr_equal(take(make_for(UINT64_MAX)), second);
+    struct bpi_pool_action action = decide();
+    assert_int_equal(action.kind, BPI_POOL_OPEN);
+    assert_int_equal(action.link->endpoint, 1);
+    opened(action.link);
+    expect_nothing();
+    released(second);
+    assert_ptr_equal(take(make_for(UINT64_MAX)), action.link); /* it has fewer leases */
+}
+
 static void nothing_is_opened_ahead_where_it_can_not_be(void **state)
 {
     (void)state;
@@ -330,6 +350,7 @@ int main(void)
         STORY(costs_that_are_near_are_equal_and_the_own_loop_is_better),
         STORY(a_link_is_opened_to_the_cheapest),
         STORY(a_link_is_opened_ahead_where_it_would_have_been_much_better),
+        STORY(equals_share_the_work),
         STORY(nothing_is_opened_ahead_where_it_can_not_be),
         STORY(one_that_can_go_nowhere_holds_up_nobody),
         STORY(at_the_limit_a_link_elsewhere_makes_room),

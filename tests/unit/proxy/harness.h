@@ -42,6 +42,7 @@ struct house {
     const char *global; /* lines of [boltpool] */
     const char *lines;  /* lines of [cluster main] and sections behind it */
     bool separate;      /* each server is a cluster of its own: main, second, ... */
+    bool is_list;       /* the servers are independent (topology = list); else any of them takes anything */
 
     struct bpi_sim *sims[HOUSE_SIMS_MAX];
     struct bpi_sim *sim; /* the first */
@@ -65,8 +66,8 @@ static inline void house_text(const struct house *house, const char *lines, char
         used += snprintf(text + used, size - (size_t)used, "%sbolt://127.0.0.1:%u",
                          i == 0 || house->separate ? "" : ", ", bpi_sim_port(house->sims[i]));
         if (i + 1 == house->sims_count || house->separate) {
-            used +=
-                snprintf(text + used, size - (size_t)used, "\n%s\n", lines == NULL ? "" : lines);
+            used += snprintf(text + used, size - (size_t)used, "\ntopology = %s\n%s\n",
+                             house->is_list ? "list" : "equal", lines == NULL ? "" : lines);
         }
     }
     assert_true((size_t)used < size);
