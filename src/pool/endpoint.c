@@ -14,8 +14,8 @@
 /* So much better an endpoint has to be that a link is opened to it ahead of need. At 0.9, noise in what is known of equal
  * servers opens links; at 0.3, a server that is twice as slow keeps its work. */
 #define SPREAD_COST 0.67
-/* Costs that lie so close are equal: then the endpoint with fewer leases is better, then a link of one's own loop (5 us of
- * CPU). */
+/* Costs that lie so close are equal: then the endpoint with fewer leases is better, then the one that was used longest ago,
+ * so that equal servers share the work at low load, too. */
 #define TIE_COST 1.05
 
 static uint64_t all_endpoints(const struct bpi_pool *pool)
@@ -165,12 +165,14 @@ static bool is_better(const struct bpi_pool *pool,
     if (link->endpoint == best->endpoint) {
         return is_nearer;
     }
-    unsigned busy = pool->endpoints[link->endpoint].leased_count;
-    unsigned busy_best = pool->endpoints[best->endpoint].leased_count;
-    bool is_better = busy < busy_best || (busy == busy_best && is_nearer);
+    const struct bpi_pool_endpoint *there = &pool->endpoints[link->endpoint];
+    const struct bpi_pool_endpoint *at_best = &pool->endpoints[best->endpoint];
+    bool is_as_busy = there->leased_count == at_best->leased_count;
+    bool is_better = there->leased_count < at_best->leased_count;
     if (pool->router.cost == NULL) {
-        return is_better;
+        return is_better || (is_as_busy && is_nearer);
     }
+    is_better = is_better || (is_as_busy && there->turn < at_best->turn);
     double other = cost_of(pool, waiter, link->endpoint, now_us);
     if (!are_equal(other, *cost)) {
         is_better = other < *cost;
@@ -238,13 +240,14 @@ void bpi_pool_note_lease(struct bpi_pool *pool,
                          const struct bpi_pool_waiter *waiter,
                          bp_usec now_us)
 {
+    pool->endpoints[link->endpoint].turn = ++pool->turns;
     if (pool->router.cost == NULL || pool->spread_is_wanted || pool->endpoints_count < 2 ||
         !bpi_pool_has_place(pool, 0)) {
         return;
     }
     double own = cost_of(pool, waiter, link->endpoint, now_us);
     unsigned busy = pool->endpoints[link->endpoint].leased_count;
-    unsigned better = busy == 0 ? BPI_POOL_ENDPOINTS_MAX : find_untried(pool, waiter, now_us);
+    unsigned better = find_untried(pool, waiter, now_us);
     if (better == BPI_POOL_ENDPOINTS_MAX) {
         better = bpi_pool_find_endpoint(pool, waiter, waiter->protocol_bit, now_us);
         if (better == BPI_POOL_ENDPOINTS_MAX || better == link->endpoint ||

@@ -232,6 +232,7 @@ struct bpi_pool_endpoint {
     unsigned opening_count;
     unsigned leased_count;
     uint64_t granted_total;
+    uint64_t turn; /* when it was leased from last, as a number that rises */
 };
 
 struct bpi_pool_class {
@@ -294,6 +295,7 @@ struct bpi_pool {
     struct bpi_pool_router router;
     /* endpoint.c: a link was leased though another endpoint would have been much better, had there been a link: one is
      * opened to that, ahead of need. */
+    uint64_t turns;
     bool spread_is_wanted;
     uint16_t spread_endpoint;
     struct bpi_pool_key spread_key;

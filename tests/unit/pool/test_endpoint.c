@@ -96,21 +96,36 @@ static void the_cheapest_of_the_idle_links_is_taken(void **state)
     assert_ptr_equal(expect_grant(waiter, false), links[2]);
 }
 
-static void costs_that_are_near_are_equal_and_the_own_loop_is_better(void **state)
+static void costs_that_are_near_are_equal_and_equals_take_turns(void **state)
 {
     (void)state;
     start_routed(2, 2);
+    struct bpi_pool_link *links[2] = {leased_at(0), leased_at(1)};
+    released(links[1]);
+    released(links[0]);
+    costs[0] = 1.00;
+    costs[1] = 1.03;
+    for (int i = 0; i < 6; i++) {
+        assert_ptr_equal(take(make_for(UINT64_MAX)), links[i % 2]);
+        released(links[i % 2]);
+    }
+    costs[1] = 1.20;
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(take(make_for(UINT64_MAX)), links[0]);
+        released(links[0]);
+    }
+}
+
+static void of_one_endpoint_a_link_of_the_own_loop_is_better(void **state)
+{
+    (void)state;
+    start_routed(3, 2);
     struct bpi_pool_link *far = leased_at(0);
-    struct bpi_pool_link *near = leased_at(1);
+    struct bpi_pool_link *near = leased_at(0);
     far->loop = 1;
     released(near);
     released(far);
-    costs[0] = 1.00;
-    costs[1] = 1.03;
-    assert_ptr_equal(take(make_for(UINT64_MAX)), near);
-    released(near);
-    costs[1] = 1.20;
-    assert_ptr_equal(take(make_for(UINT64_MAX)), far);
+    assert_ptr_equal(take(make_for(BIT(0))), near);
 }
 
 static void a_link_is_opened_to_the_cheapest(void **state)
@@ -154,21 +169,28 @@ static void a_link_is_opened_ahead_where_it_would_have_been_much_better(void **s
 static void equals_share_the_work(void **state)
 {
     (void)state;
-    start_routed(4, 2);
+    start_routed(6, 2);
     struct bpi_pool_link *first = leased_at(0);
     released(first);
+    /* One that was never tried is connected to. */
     assert_ptr_equal(take(make_for(UINT64_MAX)), first);
-    expect_nothing(); /* one at a time: there is nothing to share */
-    struct bpi_pool_link *second = leased_at(0);
-    released(second);
-    assert_ptr_equal(take(make_for(UINT64_MAX)), second);
     struct bpi_pool_action action = decide();
+    assert_int_equal(action.kind, BPI_POOL_OPEN);
+    assert_int_equal(action.link->endpoint, 1);
+    struct bpi_pool_link *other = action.link;
+    opened(other);
+    expect_nothing();
+    assert_ptr_equal(take(make_for(UINT64_MAX)), other); /* it has fewer leases */
+    /* It has fewer links than the first one works on. */
+    leased_at(0);
+    struct bpi_pool_link *third = leased_at(0);
+    released(third);
+    assert_ptr_equal(take(make_for(UINT64_MAX)), third);
+    action = decide();
     assert_int_equal(action.kind, BPI_POOL_OPEN);
     assert_int_equal(action.link->endpoint, 1);
     opened(action.link);
     expect_nothing();
-    released(second);
-    assert_ptr_equal(take(make_for(UINT64_MAX)), action.link); /* it has fewer leases */
 }
 
 static void nothing_is_opened_ahead_where_it_can_not_be(void **state)
@@ -347,7 +369,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_waiter_goes_where_it_may),
         STORY(the_cheapest_of_the_idle_links_is_taken),
-        STORY(costs_that_are_near_are_equal_and_the_own_loop_is_better),
+        STORY(costs_that_are_near_are_equal_and_equals_take_turns),
+        STORY(of_one_endpoint_a_link_of_the_own_loop_is_better),
         STORY(a_link_is_opened_to_the_cheapest),
         STORY(a_link_is_opened_ahead_where_it_would_have_been_much_better),
         STORY(equals_share_the_work),
