@@ -33,7 +33,8 @@
 #define BPI_ROUTE_OVERLOAD_FADE_US (10 * BP_USEC_PER_SECOND)
 /* 2^6: a failure more changes nothing about who is picked. */
 #define BPI_ROUTE_OVERLOAD_MAX 63.0
-/* As long as a JVM takes to warm its code up for short queries; doubled, a returned server gets nothing at low load for 10 s. */
+/* As long as a JVM takes to warm its code up for short queries; doubled, a returned server gets nothing at low load for
+ * 10 s. */
 #define BPI_ROUTE_SLOW_START_US (5 * BP_USEC_PER_SECOND)
 /* What share of its load an endpoint gets at the beginning of its slow start. */
 #define BPI_ROUTE_SLOW_START_MIN 0.1

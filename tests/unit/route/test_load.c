@@ -164,12 +164,12 @@ static void a_slow_start_ends_after_its_time_and_lowers_the_limit_meanwhile(void
     /* A tenth of the limit is less than one transaction: (1 / 0.8)^3 x 1.25, ten times. */
     assert_true(fabs(cost(&load, START) - PRIOR * 10 * 1.25 * pow(1 / 0.8, 3)) < 1);
     double last = cost(&load, START);
-    for (unsigned second = 2; second <= 10; second++) {
-        bp_usec now_us = START + second * BP_USEC_PER_SECOND;
+    for (unsigned tenth = 2; tenth <= 10; tenth++) {
+        bp_usec now_us = START + tenth * BPI_ROUTE_SLOW_START_US / 10;
         bpi_route_load_tick(&load, now_us);
         assert_true(cost(&load, now_us) < last);
         last = cost(&load, now_us);
-        assert_true(load.is_plain == (second == 10));
+        assert_true(load.is_plain == (tenth == 10));
     }
     assert_true(fabs(last - plain) < 1);
 }
