@@ -64,7 +64,7 @@ int bpi_client_enter_lease(struct bpi_client *client,
 
 int bpi_client_enter_alive(const struct bp_bolt *bolt, struct bpi_client **ret_client)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter(bolt, &client);
     if (error != 0) {
         return error;
@@ -218,7 +218,7 @@ int bp_bolt_open(const struct bp_bolt_config *config,
     }
     struct bpi_bolt_span token = {bpi_buffer_head(&settings->token),
                                   bpi_buffer_size(&settings->token)};
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     error = bpi_client_open(settings, token, bpi_clock_now_us() + settings->connect_timeout_us,
                             &client, reterr_failure);
     bpi_client_settings_unref(settings);
@@ -308,7 +308,7 @@ int bpi_client_reset(struct bpi_client *client, bp_usec timeout_us)
 
 int bp_bolt_reset(struct bp_bolt *bolt, bp_usec timeout_us)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;
@@ -362,7 +362,7 @@ static int logon(struct bpi_client *client, const struct bp_login *login)
 
 int bp_bolt_logon(struct bp_bolt *bolt, const struct bp_login *login)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;

@@ -59,7 +59,7 @@ static int add_locked(struct bp_bookmarks *bookmarks, const char *text, size_t s
 {
     for (size_t i = 0; i < bookmarks->count; i++) {
         const char *have = bookmarks->items[i].text;
-        if (strlen(have) == size && memcmp(have, text, size) == 0) {
+        if (have != NULL && strlen(have) == size && memcmp(have, text, size) == 0) {
             bookmarks->items[i].serial = ++bookmarks->serial;
             return 0;
         }
@@ -149,20 +149,27 @@ int bpi_bookmarks_write(struct bp_bookmarks *bookmarks,
     return count > 0;
 }
 
+static void drop_up_to(struct bp_bookmarks *bookmarks, uint64_t serial)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < bookmarks->count; i++) {
+        struct bookmark item = bookmarks->items[i];
+        bookmarks->items[i] = (struct bookmark){0};
+        if (item.serial <= serial) {
+            free(item.text);
+        } else {
+            bookmarks->items[kept++] = item;
+        }
+    }
+    bookmarks->count = kept;
+}
+
 void bpi_bookmarks_replace(struct bp_bookmarks *bookmarks,
                            uint64_t serial,
                            struct bpi_bolt_text bookmark)
 {
     pthread_mutex_lock(&bookmarks->mutex);
-    size_t kept = 0;
-    for (size_t i = 0; i < bookmarks->count; i++) {
-        if (bookmarks->items[i].serial <= serial) {
-            free(bookmarks->items[i].text);
-        } else {
-            bookmarks->items[kept++] = bookmarks->items[i];
-        }
-    }
-    bookmarks->count = kept;
+    drop_up_to(bookmarks, serial);
     /* Without memory for it, or in the place of a thousand others that were added meanwhile, it is left out: a
      * reader may then see less. There is room here for the one that was just removed. */
     if (bookmark.size <= BOOKMARK_BYTES_MAX) {

@@ -21,6 +21,7 @@
 #define BPI_CLIENT_CLIENT_H
 
 #include "base/buffer.h"
+#include "base/container.h"
 #include "bolt/client_state.h"
 #include "bolt/message.h"
 #include "client/settings.h"
@@ -104,8 +105,12 @@ struct bpi_client {
 
 static inline struct bpi_client *bpi_client_of(const struct bp_bolt *bolt)
 {
-    const struct bp_bolt *first = bolt - bolt->index;
-    return (struct bpi_client *)(void *)((uintptr_t)first - offsetof(struct bpi_client, handles));
+    /* The handle may be const, what it is a handle of is not. */
+    union {
+        const struct bp_bolt *seen;
+        struct bp_bolt *own;
+    } first = {.seen = bolt - bolt->index};
+    return BPI_CONTAINER(first.own, struct bpi_client, handles);
 }
 
 /* ---- settings.c ---- */

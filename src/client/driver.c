@@ -45,7 +45,7 @@ static int open_one(void *user, const struct bp_open_request *request, void **re
     if (error != 0) {
         return error;
     }
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     struct bp_failure failure;
     error = bpi_client_open(
         driver->settings, (struct bpi_bolt_span){bpi_buffer_head(&token), bpi_buffer_size(&token)},
@@ -282,8 +282,8 @@ int bp_driver_verify(struct bp_driver *driver,
                      struct bp_failure *reterr_failure)
 {
     bp_usec deadline_us = bpi_clock_now_us() + timeout_us;
-    struct bp_lease *lease;
-    struct bp_bolt *bolt;
+    struct bp_lease *lease = NULL;
+    struct bp_bolt *bolt = NULL;
     int error = bpi_driver_acquire(driver, NULL, timeout_us, &lease, &bolt, reterr_failure);
     if (error != 0) {
         return error;

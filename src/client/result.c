@@ -421,7 +421,7 @@ int bp_bolt_run(struct bp_bolt *bolt,
                 const struct bp_tx_options *options,
                 struct bp_result **ret_result)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;
@@ -511,12 +511,12 @@ next_record(struct bpi_client *client, struct bp_result *result, struct bpi_bolt
 
 int bp_result_next(struct bp_result *result, const struct bp_value **ret_row)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = enter(result, &client);
     if (error != 0) {
         return error;
     }
-    struct bpi_bolt_span record;
+    struct bpi_bolt_span record = {0};
     int got = next_record(client, result, &record);
     if (got == 1) {
         error =
@@ -533,7 +533,7 @@ int bp_result_next(struct bp_result *result, const struct bp_value **ret_row)
 
 int bp_result_summary(struct bp_result *result, struct bp_summary *ret_summary)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = enter(result, &client);
     if (error != 0) {
         return error;
@@ -564,7 +564,7 @@ int bp_result_free(struct bp_result *result)
     if (!is_live(result)) {
         return BP_E_USAGE;
     }
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = 0;
     if (result->client != NULL) {
         error = enter(result, &client);

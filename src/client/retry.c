@@ -85,7 +85,7 @@ static void try_once(struct bp_driver *driver,
     if (try->error != 0) {
         return;
     }
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     try->error = bpi_client_enter(bolt, &client);
     if (try->error == 0) {
         bpi_failure_clear(client);

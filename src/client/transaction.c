@@ -215,7 +215,7 @@ int bpi_tx_begin_check(struct bpi_client *client, const struct bp_tx_options *op
 
 int bp_bolt_begin(struct bp_bolt *bolt, const struct bp_tx_options *options)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;
@@ -302,7 +302,7 @@ int bpi_tx_rollback(struct bpi_client *client)
 
 int bp_bolt_commit(struct bp_bolt *bolt)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;
@@ -314,7 +314,7 @@ int bp_bolt_commit(struct bp_bolt *bolt)
 
 int bp_bolt_rollback(struct bp_bolt *bolt)
 {
-    struct bpi_client *client;
+    struct bpi_client *client = NULL;
     int error = bpi_client_enter_alive(bolt, &client);
     if (error != 0) {
         return error;

@@ -42,12 +42,14 @@ static uint64_t fit(void *user, const struct bpi_pool_waiter *waiter, bp_usec no
     if (bpi_route_fit(&cluster->route, UINT64_MAX, &asked, now_us, &endpoints) != 0) {
         return 0;
     }
+    bpi_route_costs(&cluster->route, endpoints, now_us, cluster->costs);
     return endpoints;
 }
 
 static double
 cost(void *user, const struct bpi_pool_waiter *waiter, unsigned endpoint, bp_usec now_us)
 {
+    (void)now_us;
     struct bpi_cluster *cluster = user;
     const struct bpi_wish *wish = (const struct bpi_wish *)(const void *)waiter;
     if ((cluster->route.probing >> endpoint & 1) != 0) {
@@ -56,7 +58,8 @@ cost(void *user, const struct bpi_pool_waiter *waiter, unsigned endpoint, bp_use
     if (wish->preferred < BPI_ROUTE_ENDPOINTS_MAX) {
         return wish->preferred == endpoint ? 0 : 1;
     }
-    double value = bpi_route_cost(&cluster->route, endpoint, now_us);
+    double value =
+        waiter->is_check ? 0 : cluster->costs[endpoint]; /* the pool has just asked who is fit */
     return isfinite(value) ? value : 1e18;
 }
 

@@ -104,6 +104,7 @@ struct bpi_cluster {
     struct bpi_identity
         *warm_identity;     /* what links without a waiter are opened as; a reference, or NULL */
     struct bpi_route route; /* balance.h */
+    double costs[BPI_ROUTE_ENDPOINTS_MAX]; /* of those that `fit` named last */
     struct bpi_auth_cache auth_cache;
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;

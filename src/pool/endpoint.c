@@ -245,9 +245,9 @@ void bpi_pool_note_lease(struct bpi_pool *pool,
         !bpi_pool_has_place(pool, 0)) {
         return;
     }
+    unsigned better = find_untried(pool, waiter, now_us);
     double own = cost_of(pool, waiter, link->endpoint, now_us);
     unsigned busy = pool->endpoints[link->endpoint].leased_count;
-    unsigned better = find_untried(pool, waiter, now_us);
     if (better == BPI_POOL_ENDPOINTS_MAX) {
         better = bpi_pool_find_endpoint(pool, waiter, waiter->protocol_bit, now_us);
         if (better == BPI_POOL_ENDPOINTS_MAX || better == link->endpoint ||

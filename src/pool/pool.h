@@ -140,7 +140,7 @@ struct bpi_pool_router {
     void *user;
     /* Bits of the endpoints that may take the waiter now. */
     uint64_t (*fit)(void *user, const struct bpi_pool_waiter *waiter, bp_usec now_us);
-    /* What the waiter would cost there; lower is better. */
+    /* What the waiter would cost there; lower is better. Asked of endpoints that `fit` has just named for it. */
     double (*cost)(void *user,
                    const struct bpi_pool_waiter *waiter,
                    unsigned endpoint,

@@ -30,6 +30,9 @@
  * halved, a quiet endpoint is forgotten sooner than it gets the next transaction. */
 #define BPI_ROUTE_LOAD_FADE_US (2 * BP_USEC_PER_SECOND)
 /* Doubled, a server that said "too much" is avoided twice as long. */
+/* With one transaction in the last seconds, costs up to 2.5 times as high are equal, with 30 up to 1.15 times. Doubled, a
+ * server that is three times as slow gets twice the tries at low load; halved, a cold one is left cold. */
+#define BPI_ROUTE_LOAD_DOUBT       3.0
 #define BPI_ROUTE_OVERLOAD_FADE_US (10 * BP_USEC_PER_SECOND)
 /* 2^6: a failure more changes nothing about who is picked. */
 #define BPI_ROUTE_OVERLOAD_MAX 63.0
@@ -107,6 +110,17 @@ bpi_route_load_service_us(const struct bpi_route_load *load, double prior_us, bp
     double busy_us = load->busy_now_us + (load->busy_us - load->busy_now_us) * kept;
     return (busy_us + BPI_ROUTE_LOAD_PRIOR_WEIGHT * prior_us) /
            (load->done * kept + BPI_ROUTE_LOAD_PRIOR_WEIGHT);
+}
+
+/* Up to which ratio another cost can't be told from the endpoint's own: the less was done there lately, the less is known.
+ * One slow transaction at a server without work (cold caches, cold connections) would else keep work off it for seconds,
+ * and that would keep it cold. What an endpoint says of too much work, or its slow start, is no guess. */
+static inline double bpi_route_load_doubt(const struct bpi_route_load *load, bp_usec now_us)
+{
+    if (!load->is_plain) {
+        return 0;
+    }
+    return BPI_ROUTE_LOAD_DOUBT / (load->done * bpi_route_load_kept(load, now_us) + 1);
 }
 
 /* The expected delay of one more transaction, in microseconds. */

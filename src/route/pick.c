@@ -66,7 +66,33 @@ double bpi_route_choose_cost(const struct bpi_route *route, unsigned endpoint, b
     return 0;
 }
 
-/* The least cost; one of those within BPI_ROUTE_TIE of it, at random. */
+/* Up to which multiple of the least cost the endpoint's is equal to it. */
+static inline double tie_of(const struct bpi_route *route, unsigned endpoint, bp_usec now_us)
+{
+    return BPI_ROUTE_TIE + bpi_route_load_doubt(&route->endpoints[endpoint].load, now_us);
+}
+
+void bpi_route_choose_costs(const struct bpi_route *route,
+                            uint64_t among,
+                            bp_usec now_us,
+                            double *ret_costs)
+{
+    double least = (double)INFINITY;
+    for (uint64_t left = among; left != 0; left &= left - 1) {
+        unsigned endpoint = lowest(left);
+        ret_costs[endpoint] = bpi_route_choose_cost(route, endpoint, now_us);
+        least = ret_costs[endpoint] < least ? ret_costs[endpoint] : least;
+    }
+    for (uint64_t left = among; left != 0 && route->strategy == BPI_ROUTE_ADAPTIVE;
+         left &= left - 1) {
+        unsigned endpoint = lowest(left);
+        if (ret_costs[endpoint] <= least * tie_of(route, endpoint, now_us)) {
+            ret_costs[endpoint] = least;
+        }
+    }
+}
+
+/* The least cost; one of those that can't be told from it, at random. */
 static unsigned adaptive(struct bpi_route *route, uint64_t among, bp_usec now_us)
 {
     double costs[BPI_ROUTE_ENDPOINTS_MAX];
@@ -80,9 +106,9 @@ static unsigned adaptive(struct bpi_route *route, uint64_t among, bp_usec now_us
         costs[count++] = cost;
         least = cost < least ? cost : least;
     }
-    double bound = least * BPI_ROUTE_TIE;
     unsigned ties = 0;
     for (unsigned i = 0; i < count; i++) {
+        double bound = least * tie_of(route, endpoints[i], now_us);
         /* Without a branch, which would be guessed wrong half of the time. */
         endpoints[ties] = endpoints[i];
         ties += costs[i] <= bound ? 1 : 0;

@@ -12,6 +12,11 @@ struct bpi_route;
 /* `among` isn't empty and holds only endpoints that are there. Moves the turns of the round robins. */
 unsigned bpi_route_choose(struct bpi_route *route, uint64_t among, bp_usec now_us);
 /* As bpi_route_cost(), without asking whether it may be used. */
+/* Those of all in `among`, each at its endpoint's place; where one can't be told from the least, it is that. */
+void bpi_route_choose_costs(const struct bpi_route *route,
+                            uint64_t among,
+                            bp_usec now_us,
+                            double *ret_costs);
 double bpi_route_choose_cost(const struct bpi_route *route, unsigned endpoint, bp_usec now_us);
 
 #endif

@@ -730,6 +730,22 @@ double bpi_route_cost(const struct bpi_route *route, unsigned endpoint, bp_usec 
     return bpi_route_choose_cost(route, endpoint, now_us);
 }
 
+void bpi_route_costs(const struct bpi_route *route,
+                     uint64_t endpoints,
+                     bp_usec now_us,
+                     double *ret_costs)
+{
+    uint64_t usable = 0;
+    for (uint64_t left = endpoints; left != 0; left &= left - 1) {
+        unsigned endpoint = lowest(left);
+        ret_costs[endpoint] = (double)INFINITY;
+        if (isfinite(bpi_route_cost(route, endpoint, now_us))) {
+            usable |= bit(endpoint);
+        }
+    }
+    bpi_route_choose_costs(route, usable, now_us, ret_costs);
+}
+
 uint64_t bpi_route_to_check(const struct bpi_route *route)
 {
     uint64_t set = 0;

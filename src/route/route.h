@@ -63,7 +63,7 @@
 #define BPI_ROUTE_STALL_COUNT   4
 #define BPI_ROUTE_STALL_US      ((bp_usec)500000)
 #define BPI_ROUTE_STALL_LATENCY 20.0
-/* Costs that lie so close are equal, and decided at random, so that many poolers don't herd (algorithms: 5 %). */
+/* Costs that lie so close are equal, however much is known, and decided at random, so that many poolers don't herd. */
 #define BPI_ROUTE_TIE 1.05
 
 enum bpi_route_kind {
@@ -245,6 +245,12 @@ void bpi_route_ticket(struct bpi_route *route,
 /* What one more transaction costs there, by the strategy; lower is better, comparable among endpoints only. INFINITY where
  * none may go, 0 everywhere for round_robin. */
 double bpi_route_cost(const struct bpi_route *route, unsigned endpoint, bp_usec now_us);
+/* The same for all in `endpoints`, each at its endpoint's place in an array of BPI_ROUTE_ENDPOINTS_MAX. Where one can't be told
+ * from the least, by what is known, it is that: who compares them is free to choose. */
+void bpi_route_costs(const struct bpi_route *route,
+                     uint64_t endpoints,
+                     bp_usec now_us,
+                     double *ret_costs);
 /* Those that the owner has to connect to, one try at a time each, because nobody else goes there: _reached or _unreached
  * is the answer. */
 uint64_t bpi_route_to_check(const struct bpi_route *route);

@@ -42,7 +42,8 @@ struct house {
     const char *global; /* lines of [boltpool] */
     const char *lines;  /* lines of [cluster main] and sections behind it */
     bool separate;      /* each server is a cluster of its own: main, second, ... */
-    bool is_list;       /* the servers are independent (topology = list); else any of them takes anything */
+    bool
+        is_list; /* the servers are independent (topology = list); else any of them takes anything */
 
     struct bpi_sim *sims[HOUSE_SIMS_MAX];
     struct bpi_sim *sim; /* the first */

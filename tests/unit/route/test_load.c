@@ -174,6 +174,20 @@ static void a_slow_start_ends_after_its_time_and_lowers_the_limit_meanwhile(void
     assert_true(fabs(last - plain) < 1);
 }
 
+static void what_was_seldom_asked_is_in_doubt(void **state)
+{
+    (void)state;
+    struct bpi_route_load load;
+    bpi_route_load_init(&load, LIMIT, START);
+    double untried = bpi_route_load_doubt(&load, START);
+    assert_true(fabs(untried - BPI_ROUTE_LOAD_DOUBT) < 0.01);
+    bp_usec now_us = work(&load, 10 * MS, 300, START);
+    assert_true(bpi_route_load_doubt(&load, now_us) < 0.1);
+    assert_true(bpi_route_load_doubt(&load, now_us + 20 * BP_USEC_PER_SECOND) > 0.9 * untried);
+    bpi_route_load_overloaded(&load, now_us);
+    assert_true(bpi_route_load_doubt(&load, now_us + 20 * BP_USEC_PER_SECOND) <= 0);
+}
+
 static void what_is_idle_is_believed_to_be_like_all(void **state)
 {
     (void)state;
@@ -231,6 +245,7 @@ int main(void)
         cmocka_unit_test(a_server_that_refuses_everything_at_once_does_not_look_fast),
         cmocka_unit_test(each_overload_failure_doubles_the_cost_and_fades),
         cmocka_unit_test(a_slow_start_ends_after_its_time_and_lowers_the_limit_meanwhile),
+        cmocka_unit_test(what_was_seldom_asked_is_in_doubt),
         cmocka_unit_test(what_is_idle_is_believed_to_be_like_all),
         cmocka_unit_test(a_clock_that_jumps_back_changes_nothing),
         cmocka_unit_test(sums_are_the_same_however_time_is_cut),
