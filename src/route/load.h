@@ -44,8 +44,9 @@
 /* Transactions at a time where none is configured: what two to four cores work on. Half of the right value costs up to a
  * seventh of the p99, twice as much up to half of the mean (bench/balance). */
 #define BPI_ROUTE_LIMIT_DEFAULT 16
-/* How many completions the prior weighs as much as. Doubled, an endpoint that changes is seen later. */
-#define BPI_ROUTE_LOAD_PRIOR_WEIGHT 2.0
+/* How many completions the prior weighs as much as. Doubled, an endpoint that changes is seen later; at 2, one transaction that
+ * found a cold server slow kept all others from it for a second, which kept it cold. */
+#define BPI_ROUTE_LOAD_PRIOR_WEIGHT 16.0
 /* Service time before anything was measured anywhere. */
 #define BPI_ROUTE_SERVICE_DEFAULT_US 10000.0
 
