@@ -32,7 +32,11 @@
 /* Doubled, a server that said "too much" is avoided twice as long. */
 /* With one transaction in the last seconds, costs up to 2.5 times as high are equal, with 30 up to 1.15 times. Doubled, a
  * server that is three times as slow gets twice the tries at low load; halved, a cold one is left cold. */
-#define BPI_ROUTE_LOAD_DOUBT       3.0
+#define BPI_ROUTE_LOAD_DOUBT 3.0
+/* An endpoint without any work for so long gets the next transaction, whatever it costs: five a second at most. Halved, one
+ * that is ten times as slow holds up twice as many. */
+#define BPI_ROUTE_LOAD_IDLE_US     ((bp_usec)200000)
+#define BPI_ROUTE_LOAD_DOUBT_IDLE  1e9
 #define BPI_ROUTE_OVERLOAD_FADE_US (10 * BP_USEC_PER_SECOND)
 /* 2^6: a failure more changes nothing about who is picked. */
 #define BPI_ROUTE_OVERLOAD_MAX 63.0
@@ -118,6 +122,11 @@ bpi_route_load_service_us(const struct bpi_route_load *load, double prior_us, bp
  * and that would keep it cold. What an endpoint says of too much work, or its slow start, is no guess. */
 static inline double bpi_route_load_doubt(const struct bpi_route_load *load, bp_usec now_us)
 {
+    /* Idle for long: a little work makes it warm, and keeps what is known of it true. */
+    if (load->running == 0 && load->overload <= 0 &&
+        now_us > load->at_us + BPI_ROUTE_LOAD_IDLE_US) {
+        return BPI_ROUTE_LOAD_DOUBT_IDLE;
+    }
     if (!load->is_plain) {
         return 0;
     }
