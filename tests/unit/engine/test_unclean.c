@@ -429,7 +429,7 @@ static void a_pool_that_is_freed_goes_when_the_check_has_ended(void **state)
     atomic_store(&connector.check_hangs, false);
     assert_true(test_await(&connector.closed, 3));
     assert_int_equal(atomic_load(&connector.returned), 2);
-    test_sleep_us(20000); /* the last helper frees the pool: the sanitizers see whether it does */
+    assert_true(test_await(&connector.done, 1)); /* the last helper frees the pool */
 }
 
 static void freeing_waits_for_a_check_that_behaves(void **state)
@@ -441,6 +441,7 @@ static void freeing_waits_for_a_check_that_behaves(void **state)
     assert_true(test_await(&connector.checking, 1));
     bp_pool_free(pool);
     assert_int_equal(atomic_load(&connector.closed), 1);
+    assert_true(test_await(&connector.done, 1));
     assert_int_equal(atomic_load(&connector.wrong), 0);
 }
 
