@@ -67,6 +67,54 @@ bool bpi_bolt_text_is(struct bpi_bolt_text text, const char *word)
            memcmp(text.data, word, text.size) == 0;
 }
 
+/* Single values of maps */
+
+struct bpi_bolt_span bpi_bolt_map_get(struct bpi_bolt_span map, const char *key)
+{
+    struct bpi_bolt_span value = {0};
+    if (map.data == NULL ||
+        bpi_pack_map_find(map.data, map.size, key, &value.data, &value.size) != 1) {
+        return (struct bpi_bolt_span){0};
+    }
+    return value;
+}
+
+struct bpi_bolt_text bpi_bolt_map_text(struct bpi_bolt_span map, const char *key)
+{
+    struct bpi_bolt_span value = bpi_bolt_map_get(map, key);
+    struct bpi_pack_reader reader;
+    struct bpi_bolt_text text;
+    if (value.data == NULL) {
+        return (struct bpi_bolt_text){0};
+    }
+    bpi_pack_reader_init(&reader, value.data, value.size);
+    return bpi_pack_next_string(&reader, &text.data, &text.size) == 0 ? text
+                                                                      : (struct bpi_bolt_text){0};
+}
+
+bool bpi_bolt_map_int(struct bpi_bolt_span map, const char *key, int64_t *ret_number)
+{
+    struct bpi_bolt_span value = bpi_bolt_map_get(map, key);
+    struct bpi_pack_reader reader;
+    if (value.data == NULL) {
+        return false;
+    }
+    bpi_pack_reader_init(&reader, value.data, value.size);
+    return bpi_pack_next_int(&reader, ret_number) == 0;
+}
+
+bool bpi_bolt_map_true(struct bpi_bolt_span map, const char *key)
+{
+    struct bpi_bolt_span value = bpi_bolt_map_get(map, key);
+    struct bpi_pack_reader reader;
+    struct bpi_pack_item item;
+    if (value.data == NULL) {
+        return false;
+    }
+    bpi_pack_reader_init(&reader, value.data, value.size);
+    return bpi_pack_next(&reader, &item) == 0 && item.type == BPI_PACK_BOOL && item.boolean;
+}
+
 /* Reading fields */
 
 /* The reader stands on a message's struct: reads its head and steps to the fields.

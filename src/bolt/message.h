@@ -46,6 +46,13 @@ struct bpi_bolt_span {
 
 bool bpi_bolt_text_is(struct bpi_bolt_text text, const char *word);
 
+/* The value of `key` in a map, encoded; absent where the map is, hasn't got it, or can't be read. */
+struct bpi_bolt_span bpi_bolt_map_get(struct bpi_bolt_span map, const char *key);
+/* The same as a text, a number or a truth; absent (false), and *ret_number as it was, where it is of another type. */
+struct bpi_bolt_text bpi_bolt_map_text(struct bpi_bolt_span map, const char *key);
+bool bpi_bolt_map_int(struct bpi_bolt_span map, const char *key, int64_t *ret_number);
+bool bpi_bolt_map_true(struct bpi_bolt_span map, const char *key);
+
 /* A request's parts; what its tag doesn't have stays absent. */
 struct bpi_bolt_request {
     uint8_t tag;

@@ -335,17 +335,10 @@ static void tx_step(struct bpi_load_client *client, uint8_t request, bool has_mo
 /* A simulated server may say how long it had the transaction's requests. */
 static void service_note(struct bpi_load_client *client, const struct bpi_bolt_answer *answer)
 {
-    struct bpi_pack_reader reader;
-    struct bpi_pack_item item;
-    const uint8_t *value;
-    size_t size;
-    if (!client->worker->load->streams || answer->meta.data == NULL ||
-        bpi_pack_map_find(answer->meta.data, answer->meta.size, "service_us", &value, &size) != 1) {
-        return;
-    }
-    bpi_pack_reader_init(&reader, value, size);
-    if (bpi_pack_next(&reader, &item) == 0 && item.type == BPI_PACK_INT && item.integer >= 0) {
-        client->service_us = (bp_usec)item.integer;
+    int64_t service_us = -1;
+    if (client->worker->load->streams &&
+        bpi_bolt_map_int(answer->meta, "service_us", &service_us) && service_us >= 0) {
+        client->service_us = (bp_usec)service_us;
     }
 }
 

@@ -5,6 +5,7 @@
 #include <boltpool/version.h>
 
 #include "base/assert.h"
+#include "bolt/hello.h"
 #include "bolt/message.h"
 #include "cli/load_types.h"
 #include "net/conn.h"
@@ -57,14 +58,7 @@ static int hello_write(struct bpi_load_client *client,
         bpi_pack_text(writer, AGENT);
     }
     if (url->routing) {
-        char address[300];
-        bool ipv6 = strchr(url->host, ':') != NULL;
-        snprintf(address, sizeof(address), ipv6 ? "[%s]:%u" : "%s:%u", url->host,
-                 (unsigned)url->port);
-        bpi_pack_text(writer, "routing");
-        bpi_pack_map(writer, 1);
-        bpi_pack_text(writer, "address");
-        bpi_pack_text(writer, address);
+        bpi_bolt_put_routing(writer, url);
     }
     if (token) {
         token_write(writer, user, password);

@@ -54,11 +54,6 @@ enum bpi_client_use {
  * power of two. */
 #define BPI_EXPECTED_MAX 16
 
-struct bpi_expected {
-    uint8_t request;          /* a bolt tag */
-    struct bp_result *result; /* RUN, PULL, DISCARD; NULL: nobody is interested any more */
-};
-
 enum bpi_tx {
     BPI_TX_NONE,
     BPI_TX_OPEN,
@@ -87,9 +82,10 @@ struct bpi_client {
     char server[128];
     char connection_id[64];
 
-    struct bpi_client_state state;
+    struct bpi_client_state state; /* which requests are unanswered */
+    /* For each of them, in the same order: whose it is, of RUN, PULL and DISCARD; NULL: nobody's (any more). */
     unsigned expected_first, expected_count;
-    struct bpi_expected expected[BPI_EXPECTED_MAX];
+    struct bp_result *expected[BPI_EXPECTED_MAX];
 
     enum bpi_tx tx;
     bool is_committed; /* the last COMMIT was answered by a success */
@@ -165,6 +161,9 @@ BP_MUST_CHECK int bpi_client_greet(struct bpi_client *client, struct bpi_bolt_sp
 
 /* ---- wire.c ---- */
 
+/* A request was written into `out`: its answer is expected, for `result` where that isn't NULL. */
+BP_MUST_CHECK int
+bpi_wire_expect(struct bpi_client *client, uint8_t request, struct bp_result *result);
 /* Each writes one request into `out` and notes that its answer is expected. Errors stick to nothing: what was
  * written before stays. */
 BP_MUST_CHECK int

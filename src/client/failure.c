@@ -60,16 +60,9 @@ int bpi_failure_set(struct bpi_client *client, int error, const char *format, ..
 /* A text of a map, cut to its place without cutting a character. */
 static bool take_text(struct bpi_bolt_span map, const char *key, char *text, size_t size)
 {
-    const uint8_t *value;
-    size_t value_size;
-    struct bpi_bolt_text found;
-    struct bpi_pack_reader reader;
+    struct bpi_bolt_text found = bpi_bolt_map_text(map, key);
     text[0] = '\0';
-    if (map.data == NULL || bpi_pack_map_find(map.data, map.size, key, &value, &value_size) != 1) {
-        return false;
-    }
-    bpi_pack_reader_init(&reader, value, value_size);
-    if (bpi_pack_next_string(&reader, &found.data, &found.size) != 0) {
+    if (found.data == NULL) {
         return false;
     }
     size_t take = found.size < size ? found.size : size - 1;
@@ -85,16 +78,14 @@ static bool take_text(struct bpi_bolt_span map, const char *key, char *text, siz
 
 static struct bpi_bolt_span take_map(struct bpi_bolt_span map, const char *key)
 {
-    const uint8_t *value;
-    size_t size;
+    struct bpi_bolt_span value = bpi_bolt_map_get(map, key);
     struct bpi_pack_reader reader;
     uint32_t pairs;
-    struct bpi_bolt_span none = {0};
-    if (map.data == NULL || bpi_pack_map_find(map.data, map.size, key, &value, &size) != 1) {
-        return none;
+    if (value.data == NULL) {
+        return value;
     }
-    bpi_pack_reader_init(&reader, value, size);
-    return bpi_pack_next_map(&reader, &pairs) == 0 ? (struct bpi_bolt_span){value, size} : none;
+    bpi_pack_reader_init(&reader, value.data, value.size);
+    return bpi_pack_next_map(&reader, &pairs) == 0 ? value : (struct bpi_bolt_span){0};
 }
 
 /* Servers before 5.0 call what a client ended transient, though no retry helps: drivers rename it. */

@@ -137,11 +137,13 @@ int bpi_result_ran(struct bp_result *result, const struct bpi_bolt_answer *answe
     if (error != 0) {
         return error;
     }
-    const uint8_t *value;
-    size_t size;
-    if (result->in_tx && bpi_pack_map_find(meta.data, meta.size, "qid", &value, &size) == 1) {
+    struct bpi_bolt_span qid = {0};
+    if (result->in_tx) {
+        qid = bpi_bolt_map_get(meta, "qid");
+    }
+    if (qid.data != NULL) {
         struct bpi_pack_reader reader;
-        bpi_pack_reader_init(&reader, value, size);
+        bpi_pack_reader_init(&reader, qid.data, qid.size);
         error = bpi_pack_next_int(&reader, &result->qid);
         if (error != 0) {
             return error;
@@ -153,17 +155,12 @@ int bpi_result_ran(struct bp_result *result, const struct bpi_bolt_answer *answe
 
 static void take_bookmark(struct bp_result *result)
 {
-    const uint8_t *value;
-    size_t size;
-    struct bpi_pack_reader reader;
-    struct bpi_bolt_text bookmark;
-    if (result->bookmarks == NULL || result->in_tx ||
-        bpi_pack_map_find(bpi_buffer_head(&result->meta), bpi_buffer_size(&result->meta),
-                          "bookmark", &value, &size) != 1) {
+    if (result->bookmarks == NULL || result->in_tx) {
         return;
     }
-    bpi_pack_reader_init(&reader, value, size);
-    if (bpi_pack_next_string(&reader, &bookmark.data, &bookmark.size) == 0) {
+    struct bpi_bolt_span meta = {bpi_buffer_head(&result->meta), bpi_buffer_size(&result->meta)};
+    struct bpi_bolt_text bookmark = bpi_bolt_map_text(meta, "bookmark");
+    if (bookmark.data != NULL) {
         bpi_bookmarks_replace(result->bookmarks, result->bookmarks_serial, bookmark);
     }
 }

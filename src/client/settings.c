@@ -39,15 +39,15 @@ static void put_text(struct bpi_pack_writer *writer, const char *key, const char
     }
 }
 
-static bool is_text(const char *text)
+bool bpi_client_is_text(const char *text)
 {
     return text == NULL || bpi_utf8_valid((const uint8_t *)text, strlen(text));
 }
 
 int bpi_client_token_write(const struct bp_login *login, struct bpi_buffer *out)
 {
-    if (!is_text(login->scheme) || !is_text(login->user) || !is_text(login->credentials) ||
-        !is_text(login->realm)) {
+    if (!bpi_client_is_text(login->scheme) || !bpi_client_is_text(login->user) ||
+        !bpi_client_is_text(login->credentials) || !bpi_client_is_text(login->realm)) {
         return BP_E_CONFIG;
     }
     const char *scheme = login->scheme;
@@ -127,6 +127,31 @@ static int copy_text(char **to, const char *text)
     return *to == NULL ? BP_E_NO_MEMORY : 0;
 }
 
+const char *bpi_client_filter_mistake(const char *min_severity,
+                                      const char *const *disabled,
+                                      size_t disabled_count)
+{
+    if (!bpi_client_is_text(min_severity)) {
+        return "notifications_min_severity isn't UTF-8";
+    }
+    for (size_t i = 0; disabled != NULL && i < disabled_count; i++) {
+        if (i == DISABLED_MAX || disabled[i] == NULL || !bpi_client_is_text(disabled[i])) {
+            return "notifications_disabled is too long or holds something that isn't text";
+        }
+    }
+    return NULL;
+}
+
+void bpi_client_put_disabled(struct bpi_pack_writer *writer,
+                             const char *const *disabled,
+                             size_t count)
+{
+    bpi_pack_list(writer, count);
+    for (size_t i = 0; i < count; i++) {
+        bpi_pack_text(writer, disabled[i]);
+    }
+}
+
 static int set_notifications(struct bpi_client_settings *settings,
                              const struct bp_bolt_config *config)
 {
@@ -136,10 +161,8 @@ static int set_notifications(struct bpi_client_settings *settings,
     }
     struct bpi_pack_writer writer;
     bpi_pack_writer_init(&writer, &settings->disabled);
-    bpi_pack_list(&writer, config->notifications_disabled_count);
-    for (size_t i = 0; i < config->notifications_disabled_count; i++) {
-        bpi_pack_text(&writer, config->notifications_disabled[i]);
-    }
+    bpi_client_put_disabled(&writer, config->notifications_disabled,
+                            config->notifications_disabled_count);
     return writer.status;
 }
 
@@ -164,22 +187,15 @@ static const char *mistake_in(const struct bp_bolt_config *config)
     if ((unsigned)config->tls > BP_TLS_ANY) {
         return "tls is none of enum bp_tls";
     }
-    if (!is_text(config->user_agent) || !is_text(config->notifications_min_severity)) {
-        return "user_agent or notifications_min_severity isn't UTF-8";
+    if (!bpi_client_is_text(config->user_agent)) {
+        return "user_agent isn't UTF-8";
     }
     if (config->user_agent != NULL && config->user_agent[0] == '\0') {
         return "user_agent is empty";
     }
-    if (config->notifications_disabled == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < config->notifications_disabled_count; i++) {
-        if (i == DISABLED_MAX || config->notifications_disabled[i] == NULL ||
-            !is_text(config->notifications_disabled[i])) {
-            return "notifications_disabled is too long or holds something that isn't text";
-        }
-    }
-    return NULL;
+    return bpi_client_filter_mistake(config->notifications_min_severity,
+                                     config->notifications_disabled,
+                                     config->notifications_disabled_count);
 }
 
 int bpi_client_settings_new(const struct bp_bolt_config *config,
@@ -253,6 +269,5 @@ void bpi_client_settings_unref(struct bpi_client_settings *settings)
     free(settings->server_name);
     free(settings->user_agent);
     free(settings->min_severity);
-    OPENSSL_cleanse(&settings->url, sizeof(settings->url));
     free(settings);
 }

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/url.h"
+#include "bolt/packstream.h"
 
 #include <boltpool/bolt.h>
 
@@ -28,5 +29,16 @@ struct bpi_client_settings {
     char *min_severity;         /* NULL: not set */
     struct bpi_buffer disabled; /* an encoded list; empty: not set */
 };
+
+/* Whether it is UTF-8; NULL is fine. */
+bool bpi_client_is_text(const char *text);
+/* What is wrong with a filter of notifications (either part may be NULL), or NULL. */
+const char *bpi_client_filter_mistake(const char *min_severity,
+                                      const char *const *disabled,
+                                      size_t disabled_count);
+/* Such a list, encoded. */
+void bpi_client_put_disabled(struct bpi_pack_writer *writer,
+                             const char *const *disabled,
+                             size_t count);
 
 #endif

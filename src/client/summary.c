@@ -5,59 +5,22 @@
 
 #include <string.h>
 
-static struct bpi_bolt_span find(struct bpi_bolt_span map, const char *key)
-{
-    const uint8_t *value;
-    size_t size;
-    struct bpi_bolt_span none = {0};
-    if (map.data == NULL || bpi_pack_map_find(map.data, map.size, key, &value, &size) != 1) {
-        return none;
-    }
-    return (struct bpi_bolt_span){value, size};
-}
-
 static struct bp_text find_text(struct bpi_bolt_span map, const char *key)
 {
-    struct bpi_bolt_span span = find(map, key);
-    struct bpi_pack_reader reader;
-    struct bp_text text = {0};
-    if (span.data == NULL) {
-        return text;
-    }
-    bpi_pack_reader_init(&reader, span.data, span.size);
-    if (bpi_pack_next_string(&reader, &text.data, &text.size) != 0) {
-        return (struct bp_text){0};
-    }
-    return text;
+    struct bpi_bolt_text text = bpi_bolt_map_text(map, key);
+    return (struct bp_text){text.data, text.size};
 }
 
 static int64_t find_int(struct bpi_bolt_span map, const char *key, int64_t otherwise)
 {
-    struct bpi_bolt_span span = find(map, key);
-    struct bpi_pack_reader reader;
-    int64_t number;
-    if (span.data == NULL) {
-        return otherwise;
-    }
-    bpi_pack_reader_init(&reader, span.data, span.size);
-    return bpi_pack_next_int(&reader, &number) == 0 ? number : otherwise;
-}
-
-static int find_bool(struct bpi_bolt_span map, const char *key)
-{
-    struct bpi_bolt_span span = find(map, key);
-    struct bpi_pack_reader reader;
-    struct bpi_pack_item item;
-    if (span.data == NULL) {
-        return 0;
-    }
-    bpi_pack_reader_init(&reader, span.data, span.size);
-    return bpi_pack_next(&reader, &item) == 0 && item.type == BPI_PACK_BOOL && item.boolean;
+    int64_t number = otherwise;
+    (void)bpi_bolt_map_int(map, key, &number);
+    return number;
 }
 
 static int find_value(struct bpi_bolt_span map, const char *key, struct bp_value *ret_value)
 {
-    struct bpi_bolt_span span = find(map, key);
+    struct bpi_bolt_span span = bpi_bolt_map_get(map, key);
     struct bpi_pack_reader reader;
     if (span.data == NULL) {
         *ret_value = (struct bp_value){.type = BP_TYPE_NULL};
@@ -69,7 +32,7 @@ static int find_value(struct bpi_bolt_span map, const char *key, struct bp_value
 
 static void read_counters(struct bpi_bolt_span meta, struct bp_counters *counters)
 {
-    struct bpi_bolt_span stats = find(meta, "stats");
+    struct bpi_bolt_span stats = bpi_bolt_map_get(meta, "stats");
     *counters = (struct bp_counters){
         .nodes_created = find_int(stats, "nodes-created", 0),
         .nodes_deleted = find_int(stats, "nodes-deleted", 0),
@@ -86,17 +49,18 @@ static void read_counters(struct bpi_bolt_span meta, struct bp_counters *counter
     };
     /* Servers before Bolt 4.4 don't say whether anything was changed: then a number does. */
     counters->contains_updates =
-        find(stats, "contains-updates").data != NULL
-            ? find_bool(stats, "contains-updates")
+        bpi_bolt_map_get(stats, "contains-updates").data != NULL
+            ? bpi_bolt_map_true(stats, "contains-updates")
             : counters->nodes_created + counters->nodes_deleted + counters->relationships_created +
                       counters->relationships_deleted + counters->properties_set +
                       counters->labels_added + counters->labels_removed + counters->indexes_added +
                       counters->indexes_removed + counters->constraints_added +
                       counters->constraints_removed >
                   0;
-    counters->contains_system_updates = find(stats, "contains-system-updates").data != NULL
-                                            ? find_bool(stats, "contains-system-updates")
-                                            : counters->system_updates > 0;
+    counters->contains_system_updates =
+        bpi_bolt_map_get(stats, "contains-system-updates").data != NULL
+            ? bpi_bolt_map_true(stats, "contains-system-updates")
+            : counters->system_updates > 0;
 }
 
 /* ---- notifications ---- */
@@ -120,10 +84,10 @@ static uint32_t find_notification(const struct bp_result *result,
                                   bool *ret_is_status)
 {
     struct bpi_bolt_span meta = {bpi_buffer_head(&result->meta), bpi_buffer_size(&result->meta)};
-    struct bpi_bolt_span list = find(meta, "statuses");
+    struct bpi_bolt_span list = bpi_bolt_map_get(meta, "statuses");
     bool is_status = list.data != NULL;
     if (!is_status) {
-        list = find(meta, "notifications");
+        list = bpi_bolt_map_get(meta, "notifications");
     }
     struct bpi_pack_reader reader;
     uint32_t left;
@@ -139,7 +103,7 @@ static uint32_t find_notification(const struct bp_result *result,
     struct bpi_bolt_span map;
     for (; left > 0 && next_map(&reader, &map); left--) {
         /* A status like "successful completion" is no notification: those have a code. */
-        if (is_status && find(map, "neo4j_code").data == NULL) {
+        if (is_status && bpi_bolt_map_get(map, "neo4j_code").data == NULL) {
             continue;
         }
         if (count == index) {
@@ -161,9 +125,9 @@ int bpi_summary_notification(const struct bp_result *result,
     if (index >= count || map.data == NULL) {
         return BP_E_USAGE;
     }
-    struct bpi_bolt_span record = find(map, "diagnostic_record");
+    struct bpi_bolt_span record = bpi_bolt_map_get(map, "diagnostic_record");
     struct bpi_bolt_span position =
-        find(is_status ? record : map, is_status ? "_position" : "position");
+        bpi_bolt_map_get(is_status ? record : map, is_status ? "_position" : "position");
     *ret_notification = (struct bp_notification){
         .code = find_text(map, is_status ? "neo4j_code" : "code"),
         .title = find_text(map, "title"),

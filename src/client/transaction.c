@@ -1,18 +1,12 @@
 /* See client.h: BEGIN, COMMIT, ROLLBACK, and how a transaction is run. */
 #include "base/clock.h"
+#include "bolt/hello.h"
 #include "client/client.h"
 
 #include <boltpool/error.h>
 
 #include <string.h>
 #include <uv.h>
-
-#define DISABLED_MAX 64
-
-static bool is_text(const char *text)
-{
-    return text == NULL || bpi_utf8_valid((const uint8_t *)text, strlen(text));
-}
 
 int bpi_client_params_check(struct bpi_client *client, unsigned needs)
 {
@@ -54,9 +48,11 @@ static int check_notifications(struct bpi_client *client, const struct bp_tx_opt
                                "notification filters need Bolt 5.2; this is %s",
                                client->version_text);
     }
-    if (options->notifications_disabled_count > DISABLED_MAX) {
-        return bpi_failure_set(client, BP_E_USAGE, "notifications_disabled: %zu are above %d",
-                               options->notifications_disabled_count, DISABLED_MAX);
+    const char *mistake = bpi_client_filter_mistake(options->notifications_min_severity,
+                                                    options->notifications_disabled,
+                                                    options->notifications_disabled_count);
+    if (mistake != NULL) {
+        return bpi_failure_set(client, BP_E_USAGE, "%s", mistake);
     }
     return 0;
 }
@@ -75,7 +71,7 @@ int bpi_tx_options_check(struct bpi_client *client, const struct bp_tx_options *
         return bpi_failure_set(client, BP_E_USAGE,
                                "access, timeout_ms or fetch_size is out of its range");
     }
-    if (!is_text(options->database) || !is_text(options->impersonated_user)) {
+    if (!bpi_client_is_text(options->database) || !bpi_client_is_text(options->impersonated_user)) {
         return bpi_failure_set(client, BP_E_UTF8, "database or impersonated_user isn't UTF-8");
     }
     if (options->impersonated_user != NULL && client->version < BPI_BOLT(4, 4)) {
@@ -99,13 +95,9 @@ static size_t put_disabled(struct bpi_pack_writer *writer,
     if (options->notifications_disabled == NULL) {
         return 0;
     }
-    bpi_pack_text(writer, bpi_bolt_has_classifications(version)
-                              ? "notifications_disabled_classifications"
-                              : "notifications_disabled_categories");
-    bpi_pack_list(writer, options->notifications_disabled_count);
-    for (size_t i = 0; i < options->notifications_disabled_count; i++) {
-        bpi_pack_text(writer, options->notifications_disabled[i]);
-    }
+    bpi_pack_text(writer, bpi_bolt_disabled_key(version));
+    bpi_client_put_disabled(writer, options->notifications_disabled,
+                            options->notifications_disabled_count);
     return 1;
 }
 

@@ -16,7 +16,7 @@
 
 /* ---- requests ---- */
 
-static int expect(struct bpi_client *client, uint8_t request, struct bp_result *result)
+int bpi_wire_expect(struct bpi_client *client, uint8_t request, struct bp_result *result)
 {
     if (client->expected_count == BPI_EXPECTED_MAX) {
         return BP_E_INTERNAL;
@@ -26,7 +26,7 @@ static int expect(struct bpi_client *client, uint8_t request, struct bp_result *
         return error;
     }
     unsigned at = (client->expected_first + client->expected_count) % BPI_EXPECTED_MAX;
-    client->expected[at] = (struct bpi_expected){request, result};
+    client->expected[at] = result;
     client->expected_count++;
     return 0;
 }
@@ -34,13 +34,13 @@ static int expect(struct bpi_client *client, uint8_t request, struct bp_result *
 int bpi_wire_put(struct bpi_client *client, uint8_t request, struct bp_result *result)
 {
     int error = bpi_bolt_write_simple(&client->out, request);
-    return error != 0 ? error : expect(client, request, result);
+    return error != 0 ? error : bpi_wire_expect(client, request, result);
 }
 
 int bpi_wire_put_map(struct bpi_client *client, uint8_t request, struct bpi_bolt_span map)
 {
     int error = bpi_bolt_write_map(&client->out, request, map);
-    return error != 0 ? error : expect(client, request, NULL);
+    return error != 0 ? error : bpi_wire_expect(client, request, NULL);
 }
 
 int bpi_wire_put_run(struct bpi_client *client,
@@ -50,14 +50,14 @@ int bpi_wire_put_run(struct bpi_client *client,
                      struct bp_result *result)
 {
     int error = bpi_bolt_write_run(&client->out, query, params, extra);
-    return error != 0 ? error : expect(client, BPI_BOLT_RUN, result);
+    return error != 0 ? error : bpi_wire_expect(client, BPI_BOLT_RUN, result);
 }
 
 int bpi_wire_put_fetch(
     struct bpi_client *client, uint8_t request, int64_t n, int64_t qid, struct bp_result *result)
 {
     int error = bpi_bolt_write_fetch(&client->out, request, n, qid);
-    return error != 0 ? error : expect(client, request, result);
+    return error != 0 ? error : bpi_wire_expect(client, request, result);
 }
 
 int bpi_wire_put_owed(struct bpi_client *client)
@@ -147,11 +147,6 @@ int bpi_wire_receive(struct bpi_client *client, struct bpi_bolt_span *ret_messag
 
 /* ---- answers ---- */
 
-static struct bpi_expected *oldest(struct bpi_client *client)
-{
-    return &client->expected[client->expected_first];
-}
-
 /* A refusal outside a result. */
 static int refused(struct bpi_client *client, uint8_t request, const struct bpi_bolt_answer *answer)
 {
@@ -190,19 +185,10 @@ static int refused(struct bpi_client *client, uint8_t request, const struct bpi_
 
 static void committed(struct bpi_client *client, const struct bpi_bolt_answer *answer)
 {
-    const uint8_t *value;
-    size_t size;
-    struct bpi_pack_reader reader;
-    struct bpi_bolt_text bookmark = {0};
-    if (client->tx_bookmarks != NULL &&
-        bpi_pack_map_find(answer->meta.data, answer->meta.size, "bookmark", &value, &size) == 1) {
-        bpi_pack_reader_init(&reader, value, size);
-        if (bpi_pack_next_string(&reader, &bookmark.data, &bookmark.size) == 0) {
-            bpi_bookmarks_replace(client->tx_bookmarks, client->tx_bookmarks_serial, bookmark);
-        }
+    struct bpi_bolt_text bookmark = bpi_bolt_map_text(answer->meta, "bookmark");
+    if (client->tx_bookmarks != NULL && bookmark.data != NULL) {
+        bpi_bookmarks_replace(client->tx_bookmarks, client->tx_bookmarks_serial, bookmark);
     }
-    client->tx = BPI_TX_NONE;
-    client->tx_bookmarks = NULL;
     client->is_committed = true;
 }
 
@@ -214,10 +200,6 @@ succeeded(struct bpi_client *client, uint8_t request, const struct bpi_bolt_answ
         return bpi_login_greeted(client, answer);
     case BPI_BOLT_COMMIT:
         committed(client, answer);
-        return 0;
-    case BPI_BOLT_ROLLBACK:
-        client->tx = BPI_TX_NONE;
-        client->tx_bookmarks = NULL;
         return 0;
     default:
         return 0;
@@ -251,12 +233,12 @@ static int answered(struct bpi_client *client, struct bpi_bolt_span message)
     if (error != 0) {
         return bpi_failure_lose(client, error, "the server broke the protocol");
     }
-    struct bpi_expected expected = *oldest(client);
-    BP_ASSERT(client->expected_count > 0 && expected.request == request);
+    BP_ASSERT(client->expected_count > 0);
+    struct bp_result *result = client->expected[client->expected_first];
     client->expected_first = (client->expected_first + 1) % BPI_EXPECTED_MAX;
     client->expected_count--;
-    if (expected.result != NULL) {
-        return answer_result(client, request, expected.result, &answer);
+    if (result != NULL) {
+        return answer_result(client, request, result, &answer);
     }
     return answer.tag == BPI_BOLT_SUCCESS ? succeeded(client, request, &answer)
                                           : refused(client, request, &answer);
@@ -281,7 +263,7 @@ int bpi_wire_step(struct bpi_client *client,
     if (error != 0 || request != BPI_BOLT_PULL) {
         return bpi_failure_lose(client, BP_E_UNEXPECTED, "a row that nobody asked for");
     }
-    struct bp_result *result = oldest(client)->result;
+    struct bp_result *result = client->expected[client->expected_first];
     struct bpi_bolt_span record = {message.data + 2, message.size - 2};
     if (result == NULL || result->discards) {
         return 0;
@@ -312,10 +294,9 @@ int bpi_wire_settle(struct bpi_client *client, unsigned left)
 void bpi_wire_forget(struct bpi_client *client, const struct bp_result *result)
 {
     for (unsigned i = 0; i < client->expected_count; i++) {
-        struct bpi_expected *expected =
-            &client->expected[(client->expected_first + i) % BPI_EXPECTED_MAX];
-        if (expected->result == result) {
-            expected->result = NULL;
+        unsigned at = (client->expected_first + i) % BPI_EXPECTED_MAX;
+        if (client->expected[at] == result) {
+            client->expected[at] = NULL;
         }
     }
 }

@@ -5,6 +5,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "bolt/handshake.h"
+#include "bolt/hello.h"
 #include "bolt/packstream.h"
 #include "engine/cluster.h"
 #include "engine/cluster_internal.h"
@@ -36,58 +37,14 @@ int bpi_link_write_hello(struct bpi_buffer *out,
                          bool utc_patch,
                          struct bpi_bolt_span token)
 {
-    static const char agent[] = "boltpool/" BP_VERSION_STRING;
-    struct bpi_buffer map = {0};
-    struct bpi_pack_writer writer;
-    uint32_t token_pairs = 0;
-    struct bpi_pack_reader reader = {0};
-    int error = 0;
-    if (token.data != NULL) {
-        bpi_pack_reader_init(&reader, token.data, token.size);
-        error = bpi_pack_next_map(&reader, &token_pairs);
-        if (error != 0) {
-            return error;
-        }
-    }
-    bool patch = utc_patch && bpi_bolt_has_patch(version);
-    size_t pairs = 1 + (size_t)bpi_bolt_has_bolt_agent(version) + (size_t)url->routing +
-                   (size_t)patch + token_pairs;
-    bpi_pack_writer_init(&writer, &map);
-    bpi_pack_map(&writer, pairs);
-    bpi_pack_text(&writer, "user_agent");
-    bpi_pack_text(&writer, agent);
-    if (bpi_bolt_has_bolt_agent(version)) {
-        bpi_pack_text(&writer, "bolt_agent");
-        bpi_pack_map(&writer, 2);
-        bpi_pack_text(&writer, "product");
-        bpi_pack_text(&writer, agent);
-        bpi_pack_text(&writer, "language");
-        bpi_pack_text(&writer, "C");
-    }
-    if (url->routing) {
-        char address[300];
-        snprintf(address, sizeof(address), "%s:%u", url->host, url->port);
-        bpi_pack_text(&writer, "routing");
-        bpi_pack_map(&writer, 1);
-        bpi_pack_text(&writer, "address");
-        bpi_pack_text(&writer, address);
-    }
-    if (patch) {
-        bpi_pack_text(&writer, "patch_bolt");
-        bpi_pack_list(&writer, 1);
-        bpi_pack_text(&writer, "utc");
-    }
-    if (token_pairs > 0) {
-        bpi_pack_raw(&writer, reader.at, (size_t)(reader.end - reader.at));
-    }
-    error = writer.status;
-    if (error == 0) {
-        error =
-            bpi_bolt_write_map(out, BPI_BOLT_HELLO,
-                               (struct bpi_bolt_span){map.data + map.begin, bpi_buffer_size(&map)});
-    }
-    bpi_buffer_wipe(&map);
-    return error;
+    struct bpi_bolt_greeting greeting = {
+        .version = version,
+        .user_agent = "boltpool/" BP_VERSION_STRING,
+        .url = url,
+        .utc_patch = utc_patch,
+        .token = token,
+    };
+    return bpi_bolt_write_hello(out, &greeting);
 }
 
 static struct bpi_endpoint *link_endpoint(struct bpi_link *link)
@@ -419,11 +376,7 @@ on_login_answer(struct bpi_link *link, uint8_t request, const struct bpi_bolt_an
         time_end(link);
         if (link->phase == BPI_LINK_LOGIN) {
             struct bpi_pool_waiter *sponsor = link->sponsor;
-            const uint8_t *value;
-            size_t value_size;
-            bool expired = bpi_pack_map_find(answer->meta.data, answer->meta.size,
-                                             "credentials_expired", &value, &value_size) == 1 &&
-                           value_size == 1 && value[0] == 0xc3;
+            bool expired = bpi_bolt_map_true(answer->meta, "credentials_expired");
             link->phase = BPI_LINK_READY;
             link->silence_us = bpi_cluster_silence_us(link->cluster, link->place.endpoint);
             link->sponsor = NULL;

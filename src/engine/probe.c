@@ -113,36 +113,18 @@ struct introduction {
 
 static void read_introduction(struct bpi_bolt_span meta, struct introduction *ret)
 {
-    struct bpi_pack_reader reader;
-    const uint8_t *value;
-    size_t value_size;
-    const uint8_t *hints;
-    size_t hints_size;
     memset(ret, 0, sizeof(*ret));
-    if (meta.data == NULL) {
-        return;
+    struct bpi_bolt_text server = bpi_bolt_map_text(meta, "server");
+    if (server.data != NULL) {
+        snprintf(ret->server, sizeof(ret->server), "%.*s",
+                 (int)(server.size < 127 ? server.size : 127), server.data);
     }
-    if (bpi_pack_map_find(meta.data, meta.size, "server", &value, &value_size) == 1) {
-        const char *text;
-        size_t size;
-        bpi_pack_reader_init(&reader, value, value_size);
-        if (bpi_pack_next_string(&reader, &text, &size) == 0) {
-            snprintf(ret->server, sizeof(ret->server), "%.*s", (int)(size < 127 ? size : 127),
-                     text);
-        }
+    struct bpi_bolt_span hints = bpi_bolt_map_get(meta, "hints");
+    if (!bpi_bolt_map_int(hints, "connection.recv_timeout_seconds", &ret->recv_timeout_s) ||
+        ret->recv_timeout_s < 0) {
+        ret->recv_timeout_s = 0;
     }
-    if (bpi_pack_map_find(meta.data, meta.size, "hints", &hints, &hints_size) != 1) {
-        return;
-    }
-    if (bpi_pack_map_find(hints, hints_size, "connection.recv_timeout_seconds", &value,
-                          &value_size) == 1) {
-        bpi_pack_reader_init(&reader, value, value_size);
-        if (bpi_pack_next_int(&reader, &ret->recv_timeout_s) != 0 || ret->recv_timeout_s < 0) {
-            ret->recv_timeout_s = 0;
-        }
-    }
-    ret->ssr = bpi_pack_map_find(hints, hints_size, "ssr.enabled", &value, &value_size) == 1 &&
-               value_size == 1 && value[0] == 0xc3;
+    ret->ssr = bpi_bolt_map_true(hints, "ssr.enabled");
 }
 
 static bool grants_utc(struct bpi_bolt_span meta)

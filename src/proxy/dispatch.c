@@ -135,17 +135,17 @@ static void take_bookmarks(const struct bpi_session *session,
                            struct bpi_wish *wish)
 {
     const struct bpi_cluster *cluster = session->front->cluster;
-    struct bpi_bolt_span extra = request->read.extra;
     struct bpi_pack_reader reader;
-    const uint8_t *value;
-    size_t size;
     uint32_t count;
     wish->bookmarks_count = 0;
-    if (!request->tx.has_bookmarks || !bpi_cluster_wants_bookmarks(cluster) ||
-        bpi_pack_map_find(extra.data, extra.size, "bookmarks", &value, &size) != 1) {
+    if (!request->tx.has_bookmarks || !bpi_cluster_wants_bookmarks(cluster)) {
         return;
     }
-    bpi_pack_reader_init(&reader, value, size);
+    struct bpi_bolt_span list = bpi_bolt_map_get(request->read.extra, "bookmarks");
+    if (list.data == NULL) {
+        return;
+    }
+    bpi_pack_reader_init(&reader, list.data, list.size);
     bool is_odd = bpi_pack_next_list(&reader, &count) != 0 || count > BPI_WISH_BOOKMARKS;
     for (uint32_t i = 0; !is_odd && i < count; i++) {
         struct bpi_bolt_text text;
@@ -415,21 +415,17 @@ static int payload_for_link(struct bpi_session *session,
  * none; but a configured one comes first. */
 static void keep_route_address(struct bpi_session *session, struct bpi_bolt_span context)
 {
-    struct bpi_pack_reader reader;
-    const uint8_t *value;
-    size_t value_size;
-    const char *text;
-    size_t size;
     free(session->route_address);
     session->route_address = NULL;
-    if (bpi_session_config(session)->advertised[0] != '\0' || context.data == NULL ||
-        bpi_pack_map_find(context.data, context.size, "address", &value, &value_size) != 1) {
+    if (bpi_session_config(session)->advertised[0] != '\0') {
         return;
     }
-    bpi_pack_reader_init(&reader, value, value_size);
-    if (bpi_pack_next_string(&reader, &text, &size) != 0 || size == 0 || size > 512) {
+    struct bpi_bolt_text address = bpi_bolt_map_text(context, "address");
+    if (address.data == NULL || address.size == 0 || address.size > 512) {
         return;
     }
+    const char *text = address.data;
+    size_t size = address.size;
     session->route_address = malloc(size + 8);
     if (session->route_address != NULL) {
         bool has_port = memchr(text, ':', size) != NULL && text[size - 1] != ']';

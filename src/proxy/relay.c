@@ -236,32 +236,17 @@ static void on_records(void *user, const uint8_t *framed, size_t size, bool whol
  * server tells the name of the database, and whether there is one. */
 static void relay_route(struct bpi_session *session, const struct bpi_bolt_answer *answer)
 {
-    struct bpi_pack_reader reader;
-    const uint8_t *table;
-    size_t table_size;
-    const uint8_t *value;
-    size_t value_size;
-    struct bpi_bolt_text db = {0};
     int64_t ttl_s = 300; /* Neo4j's dbms.routing_ttl by default */
     char address[640];
     const char *own = session->route_address != NULL
                           ? session->route_address
                           : bpi_session_advertised(session, address, sizeof(address));
-    if (bpi_pack_map_find(answer->meta.data, answer->meta.size, "rt", &table, &table_size) == 1) {
-        if (bpi_bolt_has_route_map(session->version) &&
-            bpi_pack_map_find(table, table_size, "db", &value, &value_size) == 1) {
-            bpi_pack_reader_init(&reader, value, value_size);
-            if (bpi_pack_next_string(&reader, &db.data, &db.size) != 0) {
-                db.data = NULL;
-            }
-        }
-        if (bpi_pack_map_find(table, table_size, "ttl", &value, &value_size) == 1) {
-            bpi_pack_reader_init(&reader, value, value_size);
-            if (bpi_pack_next_int(&reader, &ttl_s) != 0) {
-                ttl_s = 300;
-            }
-        }
+    struct bpi_bolt_span table = bpi_bolt_map_get(answer->meta, "rt");
+    struct bpi_bolt_text db = {0};
+    if (bpi_bolt_has_route_map(session->version)) {
+        db = bpi_bolt_map_text(table, "db");
     }
+    (void)bpi_bolt_map_int(table, "ttl", &ttl_s);
     bpi_session_wrote(session,
                       bpi_bolt_write_route_success(bpi_session_out(session), own, ttl_s, db));
     free(session->route_address);
@@ -324,16 +309,11 @@ static void on_reset_answer(struct bpi_session *session, const struct bpi_bolt_a
 static void keep_bookmark(const struct bpi_session *session, const struct bpi_bolt_answer *answer)
 {
     const struct bpi_cluster *cluster = session->front->cluster;
-    const uint8_t *value;
-    size_t size;
-    struct bpi_pack_reader reader;
-    struct bpi_bolt_text bookmark;
-    if (!bpi_cluster_wants_bookmarks(cluster) ||
-        bpi_pack_map_find(answer->meta.data, answer->meta.size, "bookmark", &value, &size) != 1) {
+    if (!bpi_cluster_wants_bookmarks(cluster)) {
         return;
     }
-    bpi_pack_reader_init(&reader, value, size);
-    if (bpi_pack_next_string(&reader, &bookmark.data, &bookmark.size) == 0) {
+    struct bpi_bolt_text bookmark = bpi_bolt_map_text(answer->meta, "bookmark");
+    if (bookmark.data != NULL) {
         bpi_cluster_issued(session->link, bpi_identity_hash(bpi_cluster_key(cluster), bookmark.data,
                                                             bookmark.size));
     }

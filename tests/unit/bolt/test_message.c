@@ -391,6 +391,33 @@ static void hello_good(struct map *map)
     bpi_pack_text(&map->writer, "neo4j-python/6.4.1");
 }
 
+static void one_value_of_a_map_is_found_by_its_key(void **state)
+{
+    (void)state;
+    /* {"t": "ab", "i": 300, "y": true, "n": false} */
+    struct bytes bytes = bytes_of("A4 8174 826162 8169 C9012C 8179 C3 816E C2");
+    struct bpi_bolt_span map = {bytes.data, bytes.size};
+    struct bpi_bolt_span none = {0};
+    int64_t number = 7;
+    assert_true(bpi_bolt_text_is(bpi_bolt_map_text(map, "t"), "ab"));
+    assert_int_equal(bpi_bolt_map_get(map, "t").size, 3);
+    assert_true(bpi_bolt_map_int(map, "i", &number));
+    assert_int_equal(number, 300);
+    assert_true(bpi_bolt_map_true(map, "y"));
+    /* Another type, another key, no map, and bytes that end too early. */
+    assert_null(bpi_bolt_map_text(map, "i").data);
+    assert_false(bpi_bolt_map_int(map, "t", &number));
+    assert_false(bpi_bolt_map_true(map, "n"));
+    assert_false(bpi_bolt_map_true(map, "i"));
+    assert_null(bpi_bolt_map_get(map, "x").data);
+    assert_null(bpi_bolt_map_text(none, "t").data);
+    assert_false(bpi_bolt_map_int(none, "i", &number));
+    map.size = 4;
+    assert_null(bpi_bolt_map_get(map, "t").data);
+    assert_int_equal(number, 300);
+    bytes_free(&bytes);
+}
+
 static void hello_is_read_by_its_keys(void **state)
 {
     (void)state;
@@ -688,6 +715,7 @@ int main(void)
         cmocka_unit_test(wrong_values_in_a_transaction_are_errors_or_the_servers_to_refuse),
         cmocka_unit_test(fetches_have_a_count_and_perhaps_a_statement),
         cmocka_unit_test(a_log_in_is_read_from_any_map_that_holds_it),
+        cmocka_unit_test(one_value_of_a_map_is_found_by_its_key),
         cmocka_unit_test(hello_is_read_by_its_keys),
         cmocka_unit_test(a_bare_hello_leaves_everything_absent),
         cmocka_unit_test(a_good_hello_passes_in_every_version),

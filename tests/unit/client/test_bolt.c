@@ -604,6 +604,14 @@ static void mistakes_are_told_and_cost_nothing(void **state)
     struct bp_tx_options options = BP_TX_OPTIONS_INIT;
     options.struct_size = 3;
     assert_int_equal(bp_bolt_begin(bolt, &options), BP_E_USAGE);
+    static const char *const filters[] = {"HINT", NULL};
+    options = (struct bp_tx_options)BP_TX_OPTIONS_INIT;
+    options.notifications_disabled = filters;
+    options.notifications_disabled_count = 2;
+    assert_int_equal(bp_bolt_begin(bolt, &options), BP_E_USAGE);
+    options.notifications_disabled = NULL;
+    options.notifications_min_severity = "\xff";
+    assert_int_equal(bp_bolt_run(bolt, "RETURN 1", NULL, &options, &result), BP_E_USAGE);
     options = (struct bp_tx_options)BP_TX_OPTIONS_INIT;
     options.timeout_ms = -2;
     assert_int_equal(bp_bolt_begin(bolt, &options), BP_E_USAGE);
