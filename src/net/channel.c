@@ -2,6 +2,7 @@
 #include "net/channel.h"
 
 #include "base/clock.h"
+#include "net/conn_private.h"
 #include "net/tls.h"
 #include "net/tls_session.h"
 
@@ -11,7 +12,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,11 +25,6 @@
 #define READ_BYTES ((size_t)65536)
 /* Encrypted bytes that may wait for the socket; more only holds memory. */
 #define PENDING_MAX ((size_t)262144)
-/* A server that is gone without a word is noticed by keep-alive 90 s after its last sign of life. */
-#define KEEP_IDLE_S     60
-#define KEEP_INTERVAL_S 10
-#define KEEP_COUNT      3
-
 /* ---- waiting ---- */
 
 /* Milliseconds until the deadline, rounded up so that it has passed afterwards; -1 = for ever, 0 = it has passed. */
@@ -193,7 +188,7 @@ int bpi_channel_has_news(const struct bpi_channel *channel)
 
 /* ---- writing ---- */
 
-/* What arrives while we write. */
+/* What arrives while we write. `in` is NULL during the TLS handshake, when nothing can be decrypted yet. */
 static int receive_meanwhile(struct bpi_channel *channel, struct bpi_buffer *in)
 {
     if (channel->tls == NULL) {
@@ -207,7 +202,7 @@ static int receive_meanwhile(struct bpi_channel *channel, struct bpi_buffer *in)
         return size == UV_EAGAIN ? 0 : size == 0 ? UV_EOF : (int)size;
     }
     int error = feed(channel, &cipher);
-    return error != 0 ? error : decrypt(channel, in);
+    return error != 0 || in == NULL ? error : decrypt(channel, in);
 }
 
 /* Sends `bytes` to the socket, all of them. */
@@ -273,20 +268,6 @@ int bpi_channel_write(struct bpi_channel *channel,
 
 /* ---- opening ---- */
 
-static void set_options(int fd)
-{
-    int on = 1;
-    int idle_s = KEEP_IDLE_S;
-    int interval_s = KEEP_INTERVAL_S;
-    int count = KEEP_COUNT;
-    /* A connection works without them; nothing to report. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-}
-
 /* A connected, blocking socket. */
 static int connect_to(const struct addrinfo *address, bp_usec deadline_us, int *ret_fd)
 {
@@ -315,7 +296,7 @@ static int connect_to(const struct addrinfo *address, bp_usec deadline_us, int *
         close(fd);
         return error;
     }
-    set_options(fd);
+    bpi_conn_socket_tune(fd, 0);
     *ret_fd = fd;
     return 0;
 }
@@ -370,24 +351,15 @@ static int handshake(struct bpi_channel *channel, bp_usec deadline_us)
 {
     for (;;) {
         enum bpi_tls_progress progress = bpi_tls_session_handshake(channel->tls);
-        struct bpi_buffer none = {0};
-        /* An alert that says why goes out too. Nothing may be decrypted yet, hence no bpi_channel_write(). */
-        struct bpi_buffer *pending = bpi_tls_session_pending(channel->tls);
-        struct bpi_tls_session *tls = channel->tls;
-        channel->tls = NULL;
-        int error = send_all(channel, pending, &none, deadline_us);
-        channel->tls = tls;
-        if (error == 0 && bpi_buffer_size(&none) > 0) {
-            error = bpi_tls_session_feed(tls, bpi_buffer_head(&none), bpi_buffer_size(&none));
-        }
-        bpi_buffer_done(&none);
+        /* An alert that says why goes out too. */
+        int error = write_pending(channel, NULL, deadline_us);
         if (progress == BPI_TLS_DONE || error != 0) {
             return error;
         }
         if (progress != BPI_TLS_AGAIN) {
             return BP_E_TLS;
         }
-        while (!bpi_tls_session_is_ready(tls)) {
+        while (!bpi_tls_session_is_ready(channel->tls)) {
             struct bpi_buffer cipher = {0};
             error = receive_some(channel, &cipher, deadline_us);
             if (error == 0) {

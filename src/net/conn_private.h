@@ -1,5 +1,5 @@
 /* What conn.c (life and events), conn_open.c (name, connect, TLS handshake) and conn_stream.c (bytes)
- * share of a connection; nobody else includes it.
+ * share of a connection; nobody else includes it but channel.c, for bpi_conn_socket_tune().
  */
 #ifndef BPI_NET_CONN_PRIVATE_H
 #define BPI_NET_CONN_PRIVATE_H
