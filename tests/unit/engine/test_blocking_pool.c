@@ -1,7 +1,7 @@
 /* Shows what a program sees of the pool: leases that are one caller's at a time, time-outs, deadlines, classes,
  * connectors that fail, hang and are slow, misuse, the end while others wait, a fork, several pools at once.
  */
-#include "connector.h"
+#include "leases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,22 +17,6 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-
-static struct bp_lease *take(struct bp_pool *pool)
-{
-    struct bp_lease *lease = NULL;
-    assert_int_equal(bp_pool_acquire(pool, NULL, BP_WAIT_DEFAULT, &lease), 0);
-    assert_non_null(lease);
-    return lease;
-}
-
-static void end(struct bp_pool *pool, struct test_connector *connector)
-{
-    assert_int_equal(bp_pool_stop(pool, 10 * BP_USEC_PER_SECOND), 0);
-    bp_pool_free(pool);
-    assert_int_equal(atomic_load(&connector->opened), atomic_load(&connector->closed));
-    assert_int_equal(atomic_load(&connector->wrong), 0);
-}
 
 /* Waits until so many wait in the pool. */
 static void await_waiters(struct bp_pool *pool, unsigned count)
@@ -121,34 +105,13 @@ static void a_lease_given_back_twice_is_refused_and_harms_nobody(void **state)
     end(pool, &connector);
 }
 
-static struct bp_lease *shared_lease;
-static atomic_int shared_released;
-
-static void *release_shared(void *argument)
-{
-    (void)argument;
-    if (bp_pool_release(shared_lease, BP_OUTCOME_OK) == 0) {
-        atomic_fetch_add(&shared_released, 1);
-    }
-    return NULL;
-}
-
 static void of_two_threads_that_release_a_lease_one_succeeds(void **state)
 {
     (void)state;
     struct test_connector connector = {0};
     struct bp_pool *pool = test_pool(&connector, 1);
     for (int i = 0; i < 200; i++) {
-        shared_lease = take(pool);
-        atomic_store(&shared_released, 0);
-        pthread_t threads[2];
-        for (size_t j = 0; j < ARRAY_SIZE(threads); j++) {
-            assert_int_equal(pthread_create(&threads[j], NULL, release_shared, NULL), 0);
-        }
-        for (size_t j = 0; j < ARRAY_SIZE(threads); j++) {
-            pthread_join(threads[j], NULL);
-        }
-        assert_int_equal(atomic_load(&shared_released), 1);
+        assert_int_equal(release_by_two(take(pool)), 1);
     }
     assert_int_equal(test_stats(pool).idle, 1);
     end(pool, &connector);

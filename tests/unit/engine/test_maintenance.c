@@ -1,7 +1,7 @@
 /* Shows that each part of the maintenance runs, stops and starts again, by what a counting connector sees; and that what
  * those who take connections need goes on without it.
  */
-#include "connector.h"
+#include "leases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,23 +10,14 @@
 
 #include <cmocka.h>
 
-static struct bp_lease *take(struct bp_pool *pool)
-{
-    struct bp_lease *lease = NULL;
-    assert_int_equal(bp_pool_acquire(pool, NULL, 20 * BP_USEC_PER_SECOND, &lease), 0);
-    assert_non_null(lease);
-    return lease;
-}
-
-static void end(struct bp_pool *pool, struct test_connector *connector)
+/* Nothing of a pool that was stopped runs or can be started. */
+static void end_stopped(struct bp_pool *pool, struct test_connector *connector)
 {
     assert_int_equal(bp_pool_stop(pool, 10 * BP_USEC_PER_SECOND), 0);
     assert_int_equal(bp_pool_maintenance(pool), 0);
     assert_int_equal(bp_pool_start_maintenance(pool, BP_MAINTENANCE_ALL), BP_E_CLOSED);
     assert_int_equal(bp_pool_stop_maintenance(pool, BP_MAINTENANCE_ALL), 0);
-    bp_pool_free(pool);
-    assert_int_equal(atomic_load(&connector->opened), atomic_load(&connector->closed));
-    assert_int_equal(atomic_load(&connector->wrong), 0);
+    end(pool, connector);
 }
 
 static void await_idle(struct bp_pool *pool, unsigned count)
@@ -78,7 +69,7 @@ static void all_parts_run_from_the_start_and_each_is_named(void **state)
     assert_int_equal(bp_pool_start_maintenance(NULL, 1), BP_E_USAGE);
     assert_int_equal(bp_pool_maintenance(NULL), BP_E_USAGE);
     assert_int_equal(bp_pool_maintenance(pool), BP_MAINTENANCE_HEALTH);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 /* ---- health ---- */
@@ -109,7 +100,7 @@ static void idle_connections_are_kept_alive_while_health_runs(void **state)
         test_sleep_us(1000);
     }
     assert_true(atomic_load(&connector.checked) >= checked + 6);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 static void checks_that_nobody_has_begun_are_left_out_when_health_stops(void **state)
@@ -136,7 +127,7 @@ static void checks_that_nobody_has_begun_are_left_out_when_health_stops(void **s
     /* Its queue of jobs is whole: what is pushed now is done. */
     assert_int_equal(bp_pool_release(take(pool), BP_OUTCOME_UNCLEAN), 0);
     assert_true(test_await(&connector.checked, 2));
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 static void a_silent_connection_is_checked_before_use_without_health_too(void **state)
@@ -152,7 +143,7 @@ static void a_silent_connection_is_checked_before_use_without_health_too(void **
     struct bp_lease *lease = take(pool);
     assert_int_equal(atomic_load(&connector.checked), 1);
     assert_int_equal(bp_pool_release(lease, BP_OUTCOME_OK), 0);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 static void connections_end_of_age_only_while_health_runs(void **state)
@@ -180,7 +171,7 @@ static void connections_end_of_age_only_while_health_runs(void **state)
         test_sleep_us(1000);
     }
     assert_true(atomic_load(&connector.opened) >= opened + 2);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 /* ---- scaling ---- */
@@ -207,7 +198,7 @@ static void nothing_is_opened_ahead_without_scaling_but_who_waits_is_served(void
         test_sleep_us(1000);
     }
     assert_int_equal(test_stats(pool).open, 4);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 static void idle_connections_are_closed_only_while_scaling_runs(void **state)
@@ -229,7 +220,7 @@ static void idle_connections_are_closed_only_while_scaling_runs(void **state)
     assert_true(test_await(&connector.closed, 2));
     test_sleep_us(200000);
     assert_int_equal(atomic_load(&connector.closed), 2);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 /* ---- analysis ---- */
@@ -255,7 +246,7 @@ static void leaks_are_reported_only_while_analysis_runs(void **state)
     assert_int_equal(test_stats(pool).leaks_reported, 1);
     assert_in_range(bp_now_us() - begin_us, 0, 800000);
     assert_int_equal(bp_pool_release(lease, BP_OUTCOME_OK), 0);
-    end(pool, &connector);
+    end_stopped(pool, &connector);
 }
 
 int main(void)

@@ -2,7 +2,7 @@
  * is checked before anybody gets it, while its lease is over and the limits hold; what happens to it when the check
  * fails or hangs, and when the pool is paused, drained, stopped and freed meanwhile.
  */
-#include "connector.h"
+#include "leases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,22 +18,6 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define LONG_US           (20 * BP_USEC_PER_SECOND)
-
-static struct bp_lease *take(struct bp_pool *pool)
-{
-    struct bp_lease *lease = NULL;
-    assert_int_equal(bp_pool_acquire(pool, NULL, LONG_US, &lease), 0);
-    assert_non_null(lease);
-    return lease;
-}
-
-static void end(struct bp_pool *pool, struct test_connector *connector)
-{
-    assert_int_equal(bp_pool_stop(pool, 10 * BP_USEC_PER_SECOND), 0);
-    bp_pool_free(pool);
-    assert_int_equal(atomic_load(&connector->opened), atomic_load(&connector->closed));
-    assert_int_equal(atomic_load(&connector->wrong), 0);
-}
 
 static void answer(struct test_connector *connector, enum bp_outcome outcome)
 {
@@ -145,34 +129,13 @@ static void what_the_connector_says_counts(void **state)
     end(pool, &connector);
 }
 
-static struct bp_lease *shared_lease;
-static atomic_int shared_released;
-
-static void *release_shared(void *argument)
-{
-    (void)argument;
-    if (bp_pool_release(shared_lease, BP_OUTCOME_OK) == 0) {
-        atomic_fetch_add(&shared_released, 1);
-    }
-    return NULL;
-}
-
 static void of_two_threads_that_release_a_lease_the_connector_sees_one(void **state)
 {
     (void)state;
     struct test_connector connector = {.has_returned = true};
     struct bp_pool *pool = test_pool(&connector, 1);
     for (unsigned i = 1; i <= 200; i++) {
-        shared_lease = take(pool);
-        atomic_store(&shared_released, 0);
-        pthread_t threads[2];
-        for (size_t j = 0; j < ARRAY_SIZE(threads); j++) {
-            assert_int_equal(pthread_create(&threads[j], NULL, release_shared, NULL), 0);
-        }
-        for (size_t j = 0; j < ARRAY_SIZE(threads); j++) {
-            pthread_join(threads[j], NULL);
-        }
-        assert_int_equal(atomic_load(&shared_released), 1);
+        assert_int_equal(release_by_two(take(pool)), 1);
         assert_int_equal(atomic_load(&connector.returned), i);
     }
     end(pool, &connector);
@@ -508,11 +471,11 @@ static void a_reconnect_while_the_connector_is_asked_is_not_missed(void **state)
     assert_int_equal(bp_pool_new(&config, &functions, &pool), 0);
     atomic_store(&returned_may_go, true);
     assert_int_equal(bp_pool_release(take(pool), BP_OUTCOME_OK), 0);
-    shared_lease = take(pool);
+    struct bp_lease *lease = take(pool);
     atomic_store(&in_returned, false);
     atomic_store(&returned_may_go, false);
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, release_shared, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, release_one, lease), 0);
     while (!atomic_load(&in_returned)) {
         test_sleep_us(100);
     }
