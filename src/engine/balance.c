@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_balanced(const struct bpi_cluster *cluster)
+bool bpi_cluster_has_choice(const struct bpi_cluster *cluster)
 {
     return cluster->endpoints_count > 1;
 }
@@ -42,14 +42,13 @@ static uint64_t fit(void *user, const struct bpi_pool_waiter *waiter, bp_usec no
     if (bpi_route_fit(&cluster->route, UINT64_MAX, &asked, now_us, &endpoints) != 0) {
         return 0;
     }
-    bpi_route_costs(&cluster->route, endpoints, now_us, cluster->costs);
+    cluster->costs_for = endpoints;
     return endpoints;
 }
 
 static double
 cost(void *user, const struct bpi_pool_waiter *waiter, unsigned endpoint, bp_usec now_us)
 {
-    (void)now_us;
     struct bpi_cluster *cluster = user;
     const struct bpi_wish *wish = (const struct bpi_wish *)(const void *)waiter;
     if ((cluster->route.probing >> endpoint & 1) != 0) {
@@ -58,17 +57,18 @@ cost(void *user, const struct bpi_pool_waiter *waiter, unsigned endpoint, bp_use
     if (wish->preferred < BPI_ROUTE_ENDPOINTS_MAX) {
         return wish->preferred == endpoint ? 0 : 1;
     }
-    double value =
-        waiter->is_check ? 0 : cluster->costs[endpoint]; /* the pool has just asked who is fit */
+    if (waiter->is_check) {
+        return 0;
+    }
+    if (cluster->costs_for != 0) {
+        bpi_route_costs(&cluster->route, cluster->costs_for, now_us, cluster->costs);
+        cluster->costs_for = 0;
+    }
+    double value = cluster->costs[endpoint];
     return isfinite(value) ? value : 1e18;
 }
 
 /* ---- life ---- */
-
-static void set_strategy(struct bpi_cluster *cluster, const struct bpi_cluster_config *config)
-{
-    bpi_route_set_strategy(&cluster->route, config->strategy);
-}
 
 void bpi_balance_init(struct bpi_cluster *cluster, const struct bpi_cluster_config *config)
 {
@@ -76,7 +76,7 @@ void bpi_balance_init(struct bpi_cluster *cluster, const struct bpi_cluster_conf
     memcpy(&seed, cluster->key + sizeof(seed), sizeof(seed));
     bool is_list = config->topology == BPI_TOPOLOGY_LIST;
     bpi_route_init(&cluster->route, is_list ? BPI_ROUTE_LIST : BPI_ROUTE_EQUAL, seed);
-    if (!is_balanced(cluster)) {
+    if (!bpi_cluster_has_choice(cluster)) {
         return;
     }
     struct bpi_route_weight weights[BPI_CONFIG_ENDPOINTS_MAX];
@@ -91,14 +91,14 @@ void bpi_balance_init(struct bpi_cluster *cluster, const struct bpi_cluster_conf
     }
     int error = bpi_route_set_weights(&cluster->route, weights, config->endpoints_count);
     BP_ASSERT(error == 0);
-    set_strategy(cluster, config);
+    bpi_balance_reload(cluster, config);
     struct bpi_pool_router router = {cluster, fit, cost};
     bpi_pool_set_router(&cluster->pool, &router);
 }
 
 void bpi_balance_reload(struct bpi_cluster *cluster, const struct bpi_cluster_config *config)
 {
-    set_strategy(cluster, config);
+    bpi_route_set_strategy(&cluster->route, config->strategy);
 }
 
 /* ---- transactions ---- */
@@ -107,8 +107,8 @@ void bpi_balance_asked(struct bpi_cluster *cluster, struct bpi_wish *wish, bp_us
 {
     wish->preferred = BPI_ROUTE_ENDPOINTS_MAX;
     enum bpi_route_strategy strategy = cluster->route.strategy;
-    if (!is_balanced(cluster) || wish->waiter.is_check || strategy == BPI_ROUTE_ADAPTIVE ||
-        strategy == BPI_ROUTE_LEAST_CONNECTIONS) {
+    if (!bpi_cluster_has_choice(cluster) || wish->waiter.is_check ||
+        strategy == BPI_ROUTE_ADAPTIVE || strategy == BPI_ROUTE_LEAST_CONNECTIONS) {
         return;
     }
     /* These say whose turn it is, not what an endpoint costs. Where that one has no link to spare, another one serves. */
@@ -124,7 +124,7 @@ void bpi_balance_granted(struct bpi_cluster *cluster,
                          const struct bpi_wish *wish,
                          bp_usec now_us)
 {
-    if (!is_balanced(cluster) || wish->waiter.is_check) {
+    if (!bpi_cluster_has_choice(cluster) || wish->waiter.is_check) {
         return;
     }
     struct bpi_route_wish asked = route_wish(wish);
@@ -177,18 +177,36 @@ void bpi_balance_note(struct bpi_link *link, const struct bpi_bolt_answer *answe
     }
 }
 
+/* ---- bookmarks ---- */
+
+bool bpi_cluster_wants_bookmarks(const struct bpi_cluster *cluster)
+{
+    return bpi_cluster_has_choice(cluster) &&
+           bpi_cluster_config(cluster)->topology == BPI_TOPOLOGY_LIST;
+}
+
+void bpi_cluster_issued(struct bpi_link *link, uint64_t bookmark)
+{
+    struct bpi_cluster *cluster = link->cluster;
+    pthread_mutex_lock(&cluster->mutex);
+    if (link->ticket.is_started) {
+        bpi_route_issued(&cluster->route, &link->ticket, bookmark);
+    }
+    pthread_mutex_unlock(&cluster->mutex);
+}
+
 /* ---- servers ---- */
 
 void bpi_balance_reached(struct bpi_cluster *cluster, unsigned endpoint, bp_usec now_us)
 {
-    if (is_balanced(cluster)) {
+    if (bpi_cluster_has_choice(cluster)) {
         bpi_route_reached(&cluster->route, endpoint, now_us);
     }
 }
 
 void bpi_balance_unreached(struct bpi_cluster *cluster, unsigned endpoint, bp_usec now_us)
 {
-    if (is_balanced(cluster)) {
+    if (bpi_cluster_has_choice(cluster)) {
         bpi_route_unreached(&cluster->route, endpoint, now_us);
     }
 }
@@ -213,7 +231,7 @@ static void log_event(struct bpi_cluster *cluster, const struct bpi_route_event 
 
 void bpi_balance_tick(struct bpi_cluster *cluster)
 {
-    if (!is_balanced(cluster)) {
+    if (!bpi_cluster_has_choice(cluster)) {
         return;
     }
     struct bpi_route_event events[16];

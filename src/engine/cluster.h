@@ -178,6 +178,8 @@ bool bpi_cluster_face_cancel(struct bpi_cluster *cluster, struct bpi_face_waiter
 BP_MUST_CHECK enum bpi_pool_refusal
 bpi_cluster_acquire(struct bpi_cluster *cluster, struct bpi_wish *wish, struct bpi_link **ret_link);
 bool bpi_cluster_cancel(struct bpi_cluster *cluster, struct bpi_wish *wish);
+/* ---- several endpoints (balance.c) ---- */
+
 /* A bookmark came at the end of a transaction on this link: whoever shows it later goes to the same server. Its hash is that
  * of bpi_identity_hash(). On the link's loop. */
 void bpi_cluster_issued(struct bpi_link *link, uint64_t bookmark);

@@ -104,7 +104,9 @@ struct bpi_cluster {
     struct bpi_identity
         *warm_identity;     /* what links without a waiter are opened as; a reference, or NULL */
     struct bpi_route route; /* balance.h */
-    double costs[BPI_ROUTE_ENDPOINTS_MAX]; /* of those that `fit` named last */
+    /* Of the endpoints that were named last for a waiter: known once one of them is asked for (costs_for = 0). */
+    uint64_t costs_for;
+    double costs[BPI_ROUTE_ENDPOINTS_MAX];
     struct bpi_auth_cache auth_cache;
     struct bpi_cluster_face face;
     struct bpi_face_waiter *face_waiters;

@@ -522,26 +522,3 @@ const char *bpi_cluster_explain(struct bpi_cluster *cluster,
     }
     return text;
 }
-
-/* ---- bookmarks ---- */
-
-bool bpi_cluster_has_choice(const struct bpi_cluster *cluster)
-{
-    return cluster->endpoints_count > 1;
-}
-
-bool bpi_cluster_wants_bookmarks(const struct bpi_cluster *cluster)
-{
-    return bpi_cluster_has_choice(cluster) &&
-           bpi_cluster_config(cluster)->topology == BPI_TOPOLOGY_LIST;
-}
-
-void bpi_cluster_issued(struct bpi_link *link, uint64_t bookmark)
-{
-    struct bpi_cluster *cluster = link->cluster;
-    lock(cluster);
-    if (link->ticket.is_started) {
-        bpi_route_issued(&cluster->route, &link->ticket, bookmark);
-    }
-    unlock(cluster);
-}

@@ -171,6 +171,24 @@ static void a_slow_server_gets_less(void **state)
     house_close(&house);
 }
 
+/* One transaction at a time: nobody has more leases than another, so nothing but the cost tells them apart. */
+static void the_cost_decides_where_nothing_else_does(void **state)
+{
+    (void)state;
+    struct house house = {.sims_count = 2, .loops = 1, .lines = "max_links = 8"};
+    house_open(&house);
+    await_up(&house);
+    struct bp_driver *driver = open_driver(&house);
+    fault(house.sims[1], "slow=10");
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(query_with(driver, "RETURN 1 /* sim: ms=3 */", BP_ACCESS_READ, NULL), 0);
+    }
+    assert_true(begun(&house, 1) > 0);
+    assert_true(begun(&house, 0) > 2 * begun(&house, 1));
+    close_driver(driver);
+    house_close(&house);
+}
+
 static void turns_are_kept_and_changed_at_run_time(void **state)
 {
     (void)state;
@@ -263,6 +281,7 @@ int main(void)
         cmocka_unit_test(writes_of_a_list_go_to_its_writer_and_reads_to_all),
         cmocka_unit_test(a_bookmark_is_shown_to_the_server_that_issued_it),
         cmocka_unit_test(a_slow_server_gets_less),
+        cmocka_unit_test(the_cost_decides_where_nothing_else_does),
         cmocka_unit_test(turns_are_kept_and_changed_at_run_time),
         cmocka_unit_test(a_dead_server_is_left_out_until_it_is_back),
         cmocka_unit_test(no_write_goes_to_a_reader_while_the_writer_is_away),
