@@ -1,6 +1,6 @@
 /* Shows who may take a transaction by role, bookmark, service and circuit, and by which name it is refused. */
 #include "base/random.h"
-#include "route/route.h"
+#include "routes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,23 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-#define START (1000 * BP_USEC_PER_SECOND)
-#define ALL   UINT64_MAX
-
-static struct bpi_route route;
-static bp_usec now_us;
-
-static void start(enum bpi_route_kind kind, unsigned count)
-{
-    now_us = START;
-    bpi_route_init(&route, kind, 42);
-    for (unsigned i = 0; i < count; i++) {
-        enum bpi_route_access access =
-            kind == BPI_ROUTE_LIST && i > 0 ? BPI_ROUTE_READ_ONLY : BPI_ROUTE_READ_WRITE;
-        assert_int_equal(bpi_route_add(&route, i, access, 8, now_us), 0);
-    }
-}
 
 static int fit(bool is_write, uint64_t candidates, uint64_t *ret_set)
 {

@@ -1,7 +1,7 @@
 /* Shows who is ejected and why, who never is, how one comes back, and that each change is an event: stories on a clock
  * that the test moves. */
 #include "base/random.h"
-#include "route/route.h"
+#include "routes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,22 +12,6 @@
 
 #define MS     BP_USEC_PER_MS
 #define SECOND BP_USEC_PER_SECOND
-#define START  (1000 * SECOND)
-#define ALL    UINT64_MAX
-
-static struct bpi_route route;
-static bp_usec now_us;
-
-static void start(enum bpi_route_kind kind, unsigned count)
-{
-    now_us = START;
-    bpi_route_init(&route, kind, 42);
-    for (unsigned i = 0; i < count; i++) {
-        enum bpi_route_access access =
-            kind == BPI_ROUTE_LIST && i > 0 ? BPI_ROUTE_READ_ONLY : BPI_ROUTE_READ_WRITE;
-        assert_int_equal(bpi_route_add(&route, i, access, 8, now_us), 0);
-    }
-}
 
 static struct bpi_route_ticket started_on(unsigned endpoint)
 {
